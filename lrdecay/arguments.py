@@ -1,0 +1,128 @@
+"""What a numeric argument may be, said once in a factory's signature.
+
+An annotation such as `patience: Count` carries a `Number`. `checked` reads it to refuse bad values
+the moment an object is made, and the configuration reads the same mark, so that a range is never
+written twice.
+"""
+
+import functools
+import inspect
+import types
+import typing
+from collections.abc import Callable
+from typing import Annotated, Any, NamedTuple, ParamSpec, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+INT32_MAX = 2**31 - 1
+
+
+class Number(NamedTuple):
+    """The kind and range of a number; every number must also be finite.
+
+    Attributes:
+      kind: `int`, or `float` (which accepts whole numbers too).
+      low: smallest value allowed.
+      high: largest value allowed.
+      open_low: True where `low` itself is refused.
+      open_high: True where `high` itself is refused.
+      duration: True for a length of time in steps, which a configuration may also give in epochs
+        or as a fraction of the run.
+      many: True for a list of such numbers.
+    """
+
+    kind: type = float
+    low: float | None = None
+    high: float | None = None
+    open_low: bool = False
+    open_high: bool = False
+    duration: bool = False
+    many: bool = False
+
+    @property
+    def allowed(self) -> str:
+        """The allowed values in words."""
+        noun = "an integer" if self.kind is int else "a number"
+        if self.many:
+            noun = f"a list, each {noun}"
+        above = "above" if self.open_low else "of at least"
+        if self.high is None or self.high == INT32_MAX:
+            return noun if self.low is None else f"{noun} {above} {self.low}"
+        left, right = "(" if self.open_low else "[", ")" if self.open_high else "]"
+        return f"{noun} in {left}{self.low}, {self.high}{right}"
+
+    def check(self, name: str, value: Any) -> None:
+        """Raises a TypeError or ValueError that names the argument, its value and what is allowed.
+
+        A traced value has no value to look at: only its dtype is checked.
+        """
+        if self.many and isinstance(value, list | tuple):
+            for item in value:
+                self._replace(many=False).check(name, item)
+            return
+        traced = isinstance(value, jax.core.Tracer)
+        array = value if traced else np.asarray(value)
+        kinds = (np.integer,) if self.kind is int else (np.integer, np.floating)
+        if np.ndim(array) != self.many or not any(jnp.issubdtype(array.dtype, k) for k in kinds):
+            got = f"{array.dtype}{list(array.shape)}" if traced else repr(value)
+            raise TypeError(f"{name} must be {self.allowed}, got {got}")
+        if not traced and not self._within(array.astype(np.float64)):
+            raise ValueError(f"{name} must be {self.allowed}, got {value}")
+
+    def _within(self, x: np.ndarray) -> bool:
+        within = np.isfinite(x)
+        if self.low is not None:
+            within &= x > self.low if self.open_low else x >= self.low
+        if self.high is not None:
+            within &= x < self.high if self.open_high else x <= self.high
+        return bool(np.all(within))
+
+
+Real = Annotated[ArrayLike, Number()]
+NonNegative = Annotated[ArrayLike, Number(low=0)]
+Positive = Annotated[ArrayLike, Number(low=0, open_low=True)]
+Factor = Annotated[ArrayLike, Number(low=0, high=1, open_low=True)]
+Beta = Annotated[ArrayLike, Number(low=0, high=1, open_high=True)]
+Count = Annotated[ArrayLike, Number(int, low=1, high=INT32_MAX)]
+CountOrZero = Annotated[ArrayLike, Number(int, low=0, high=INT32_MAX)]
+Steps = Annotated[ArrayLike, Number(int, low=0, high=INT32_MAX, duration=True)]
+PositiveSteps = Annotated[ArrayLike, Number(int, low=1, high=INT32_MAX, duration=True)]
+
+
+def alternatives(annotation: Any) -> tuple[Any, ...]:
+    """The members of a union; any other annotation alone."""
+    union = typing.get_origin(annotation) in (typing.Union, types.UnionType)
+    return typing.get_args(annotation) if union else (annotation,)
+
+
+def number(annotation: Any) -> Number | None:
+    """The `Number` that an annotation carries, also as one of several; None where there is none."""
+    marks = (m for a in alternatives(annotation) for m in getattr(a, "__metadata__", ()))
+    return next((m for m in marks if isinstance(m, Number)), None)
+
+
+def checked(factory: Callable[P, R]) -> Callable[P, R]:
+    """Makes a factory refuse numbers outside of the ranges in its signature.
+
+    Raises (when the factory is called):
+      TypeError: a number of the wrong kind, such as 2.5 for an integer.
+      ValueError: a number out of range or not finite.
+    """
+    signature = inspect.signature(factory)
+    numbers = {k: n for k, p in signature.parameters.items() if (n := number(p.annotation))}
+
+    @functools.wraps(factory)
+    def with_checks(*args: P.args, **kwargs: P.kwargs) -> R:
+        for name, value in signature.bind(*args, **kwargs).arguments.items():
+            # A callable in place of a number is a schedule, which has no one value to look at.
+            if name in numbers and value is not None and not callable(value):
+                numbers[name].check(name, value)
+        return factory(*args, **kwargs)
+
+    return with_checks

@@ -1,0 +1,193 @@
+"""The loss-aware schedule: base(step) x how(when(what has been observed)).
+
+It satisfies `optax.schedules.StatefulSchedule`, and so can itself be the base of another.
+"""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.typing import ArrayLike
+from optax.schedules import StatefulSchedule
+
+from lrdecay.arguments import checked
+from lrdecay.decays import Decay
+from lrdecay.schedules import RateOrSchedule, as_schedule
+from lrdecay.triggers import Observation, Trigger
+
+# Optax's name for the loss in `tx.update(..., value=loss)`.
+LOSS = "value"
+
+
+class Inbox(NamedTuple):
+    """Values of one metric that have come in since the step before.
+
+    Attributes:
+      total: sum of the finite ones, f32[].
+      count: number of the finite ones, i32[].
+      nonfinite: number of the others, i32[].
+    """
+
+    total: jax.Array
+    count: jax.Array
+    nonfinite: jax.Array
+
+
+def _empty() -> Inbox:
+    return Inbox(
+        jnp.zeros((), jnp.float32), jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32)
+    )
+
+
+def put(inbox: Inbox, name: str, value: ArrayLike) -> Inbox:
+    """The inbox with one more value.
+
+    Raises:
+      TypeError, ValueError: `value` is not one real number.
+    """
+    array = jnp.asarray(value)
+    if array.shape != ():
+        raise ValueError(f"{name} must be one number, such as a mean, got shape {array.shape}")
+    if not jnp.isrealobj(array):
+        raise TypeError(f"{name} must be a real number, got {array.dtype}")
+    x = array.astype(jnp.float32)
+    finite = jnp.isfinite(x)
+    return Inbox(
+        total=inbox.total + jnp.where(finite, x, 0.0),
+        count=inbox.count + finite.astype(jnp.int32),
+        nonfinite=inbox.nonfinite + (~finite).astype(jnp.int32),
+    )
+
+
+def _read(inbox: Inbox) -> Observation:
+    mean = inbox.total / jnp.maximum(inbox.count, 1).astype(jnp.float32)
+    # Finite values may add up to more than float32 holds.
+    present = (inbox.count > 0) & jnp.isfinite(mean)
+    overflowed = (inbox.count > 0) & ~present
+    return Observation(
+        jnp.where(present, mean, 0.0), present, inbox.nonfinite + overflowed.astype(jnp.int32)
+    )
+
+
+class LossAwareState(NamedTuple):
+    """State of a loss-aware schedule.
+
+    Attributes:
+      count: index of the next step, i32[]; stays at its largest value rather than wrap round.
+      fires: how often the trigger has fired, i32[].
+      since: steps since it last did, or since the start, i32[].
+      nonfinite: values that were NaN or infinite so far, i32[].
+      inbox: what has come in since the step before, by metric.
+      trigger: state of the trigger.
+      base: state of the base; `()` for a base that is a function of the step.
+    """
+
+    count: jax.Array
+    fires: jax.Array
+    since: jax.Array
+    nonfinite: jax.Array
+    inbox: dict[str, Inbox]
+    trigger: Any
+    base: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class LossAware:
+    """A schedule that reacts to what is observed. Made by `loss_aware`."""
+
+    base: Any
+    when: Trigger
+    how: Decay
+
+    @property
+    def _stateful(self) -> bool:
+        return isinstance(self.base, StatefulSchedule)
+
+    def init(self) -> LossAwareState:
+        """The state before the first step."""
+        zero = jnp.zeros((), jnp.int32)
+        return LossAwareState(
+            count=zero,
+            fires=zero,
+            since=zero,
+            nonfinite=zero,
+            inbox={name: _empty() for name in self.when.monitors},
+            trigger=self.when.init(),
+            base=self.base.init() if self._stateful else (),
+        )
+
+    def _settle(self, state: LossAwareState) -> LossAwareState:
+        """Hands what is in the inbox to the trigger: one mean, one observation."""
+        observed = {name: _read(inbox) for name, inbox in state.inbox.items()}
+        trigger, fires = self.when.update(state.trigger, state.count, observed)
+        return state._replace(
+            fires=state.fires + fires.astype(jnp.int32),
+            since=jnp.where(fires, 0, state.since),
+            nonfinite=state.nonfinite + sum(o.nonfinite for o in observed.values()),
+            inbox={name: _empty() for name in state.inbox},
+            trigger=trigger,
+        )
+
+    def __call__(self, state: LossAwareState, **extra_args: Any) -> jax.Array:
+        """The rate of the next step, known before that step runs."""
+        settled = self._settle(state)
+        if self._stateful:
+            rate = self.base(settled.base, **extra_args)
+        else:
+            rate = self.base(settled.count)
+        dtype = jnp.result_type(float)
+        factor = self.how(settled.fires, settled.since)
+        return jnp.asarray(rate, dtype) * jnp.asarray(factor, dtype)
+
+    def update(self, state: LossAwareState, **extra_args: Any) -> LossAwareState:
+        """The state after a step. Values given here act in the step after.
+
+        Raises:
+          TypeError: the trigger watches the loss, and no `value` is among `extra_args`.
+        """
+        if LOSS in self.when.monitors and LOSS not in extra_args:
+            raise TypeError(
+                "the trigger watches 'value', and no value was given: pass the loss as "
+                "tx.update(grads, state, params, value=loss), or value=None in steps without one. "
+                "If it was passed, a wrapper has dropped it: a MultiSteps inside of optax.chain, "
+                "optax.contrib.split_real_and_imaginary and Flax's TrainState.apply_gradients do "
+                "(give the loss another name by monitor= and use lrdecay.observe there)"
+            )
+        settled = self._settle(state)
+        inbox = {
+            name: box if extra_args.get(name) is None else put(box, name, extra_args[name])
+            for name, box in settled.inbox.items()
+        }
+        return settled._replace(
+            count=optax.safe_increment(settled.count),
+            since=optax.safe_increment(settled.since),
+            inbox=inbox,
+            base=self.base.update(settled.base, **extra_args) if self._stateful else (),
+        )
+
+
+@checked
+def loss_aware(
+    base: RateOrSchedule | StatefulSchedule, *, when: Trigger, how: Decay
+) -> LossAware:
+    """A learning rate that falls when training says so: `base(t) * how(fires, since)`.
+
+    The rate of step t is known before step t runs: whatever was observed by then, in the steps
+    before or through `observe`, has been weighed; what step t itself brings acts in step t + 1.
+
+    Args:
+      base: a number, an Optax schedule, or a stateful schedule such as another loss-aware one.
+      when: the trigger, such as `plateau(patience=10)`.
+      how: the decay, such as `multiply(0.1)`.
+
+    Raises:
+      TypeError: `when` is no trigger, or `how` is no function.
+    """
+    if not isinstance(when, Trigger):
+        raise TypeError(f"when must be a trigger such as plateau(patience=10), got {when!r}")
+    if not callable(how):
+        raise TypeError(f"how must be a decay such as multiply(0.1), got {how!r}")
+    stateful = isinstance(base, StatefulSchedule)
+    return LossAware(base if stateful else as_schedule(base), when, how)

@@ -1,0 +1,1 @@
+"""Studies: from a configuration to a plan, runs, statistics and a report."""

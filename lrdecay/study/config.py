@@ -1,0 +1,71 @@
+"""The configuration file of a study: TOML, and overrides on the command line."""
+
+
+import re
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+_BARE = re.compile(r"[A-Za-z0-9_.:-]+")
+
+
+class ConfigError(Exception):
+    """Mistakes in what the user gave, one line each."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Reads a TOML file; the study is named after the file unless it says otherwise.
+
+    Raises:
+      ConfigError: no such file, or not TOML.
+    """
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not a text file"
+        raise ConfigError([f"{path}: cannot be read: {reason}"]) from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError([f"{path}: not TOML: {error}"]) from error
+    return {"name": path.stem, **raw}
+
+
+def override(raw: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
+    """The configuration with `key.path=value` settings applied, each value read as TOML.
+
+    A bare word that is no TOML value is a string: `data.name=digits`.
+
+    Raises:
+      ConfigError: a setting without `=`, or whose path runs through something that is no section.
+    """
+    problems = []
+    for setting in settings:
+        path, equals, text = setting.partition("=")
+        if not equals or not path:
+            problems.append(f"{setting} must be key.path=value")
+            continue
+        try:
+            value = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            if not _BARE.fullmatch(text):
+                problems.append(f"{path} must be a TOML value or a bare word, got {text!r}")
+                continue
+            value = text
+        try:
+            raw = _replaced(raw, path.split("."), value)
+        except TypeError as error:
+            problems.append(f"{path}: {error}")
+    if problems:
+        raise ConfigError(problems)
+    return raw
+
+
+def _replaced(section: Any, path: Sequence[str], value: Any) -> dict[str, Any]:
+    if not isinstance(section, dict):
+        raise TypeError(f"{path[0]!r} is no key of {section!r}")
+    key, *rest = path
+    return {**section, key: _replaced(section.get(key, {}), rest, value) if rest else value}

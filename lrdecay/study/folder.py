@@ -1,0 +1,104 @@
+"""A study's folder on disk: what is in it, and whose it is."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from lrdecay.study.config import ConfigError
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Lets `write` fill a temporary file beside `path`, then puts it in its place."""
+    temporary = path.with_name(f".part-{path.name}")
+    write(temporary)
+    os.replace(temporary, path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes strict JSON atomically."""
+    text = json.dumps(value, indent=2, allow_nan=False) + "\n"
+    write_atomically(path, lambda p: p.write_text(text, encoding="utf-8"))
+
+
+def _differences(old: Any, new: Any, path: str = "") -> list[str]:
+    """The paths of the values that differ."""
+    if not (isinstance(old, dict) and isinstance(new, dict)):
+        return [] if old == new else [path or "everything"]
+    keys = [*new, *(key for key in old if key not in new)]
+    inner = (_differences(old.get(k), new.get(k), f"{path}.{k}".lstrip(".")) for k in keys)
+    return [difference for differences in inner for difference in differences]
+
+
+class Folder:
+    """A study's folder.
+
+    `study.json` (resolved configuration and versions) comes first; `runs/` holds one file for each
+    finished run; `summary.json` comes last, and says that the study is done.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.study = path / "study.json"
+        self.runs = path / "runs"
+        self.history = path / "history.npz"
+        self.metrics = path / "metrics.jsonl"
+        self.report = path / "report.html"
+        self.summary = path / "summary.json"
+
+    def check(self, study: dict[str, Any], overwrite: bool) -> None:
+        """Raises if the folder holds something else than the study; changes nothing.
+
+        Args:
+          study: what makes the study what it is: its configuration and versions.
+          overwrite: whether another study may be deleted.
+
+        Raises:
+          ConfigError: another study, or files that are no study's, which are never deleted.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise ConfigError([f"--out must be a folder, got the file {self.path}"])
+        if not self.study.exists():
+            if self.path.exists() and any(self.path.iterdir()):
+                raise ConfigError(
+                    [f"--out must be a new folder or a study's, got {self.path} with other files"]
+                )
+            return
+        try:
+            found = json.loads(self.study.read_text(encoding="utf-8"))
+        except ValueError:
+            found = {}
+        if found != study and not overwrite:
+            different = ", ".join(_differences(found, study))
+            raise ConfigError(
+                [
+                    f"{self.path} holds another study (different: {different}): "
+                    "give another --out, or --overwrite to delete it"
+                ]
+            )
+
+    def open(self, study: dict[str, Any], overwrite: bool) -> None:
+        """Makes the folder ready for the runs that are missing; `check` comes first."""
+        if overwrite:
+            self._clear()
+        self.runs.mkdir(parents=True, exist_ok=True)
+        write_json(self.study, study)
+
+    @property
+    def done(self) -> bool:
+        """Whether the study in it is finished."""
+        return self.summary.exists()
+
+    def finish(self, summary: dict[str, Any]) -> None:
+        """Writes the summary, and lets go of the single runs, which the history holds."""
+        write_json(self.summary, summary)
+        for file in self.runs.glob("*.npz"):
+            file.unlink()
+        self.runs.rmdir()
+
+    def _clear(self) -> None:
+        """Deletes what a study wrote, and nothing else."""
+        files = (self.summary, self.report, self.metrics, self.history, self.study)
+        for file in (*files, *self.runs.glob("*.npz")):
+            file.unlink(missing_ok=True)

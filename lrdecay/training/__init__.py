@@ -1,0 +1,1 @@
+"""Training: models, data, and the compiled step and epoch."""

@@ -1,0 +1,160 @@
+"""One training run as pure functions: an epoch is one compiled scan with the data on the device."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int, Key
+
+from lrdecay.training.data import Split
+from lrdecay.training.models import Model
+from lrdecay.transform import fires, learning_rate, observe, watched
+
+# What an epoch tells the triggers, besides the training loss of each step.
+EPOCH_METRICS = ("val_loss", "val_accuracy")
+
+# Images in one pass of an evaluation: bounds its memory, whatever the size of the split.
+EVALUATION_BATCH = 500
+
+
+class TrainState(NamedTuple):
+    """All that changes in training.
+
+    Attributes:
+      params: weights.
+      model_state: what else the model carries, such as batch statistics.
+      opt_state: the optimizer's state, the schedule's included.
+    """
+
+    params: Any
+    model_state: Any
+    opt_state: optax.OptState
+
+
+class Steps(NamedTuple):
+    """What each step of an epoch leaves behind, [steps] each.
+
+    Attributes:
+      loss: mean loss of the mini-batch before its update, f32.
+      grad_norm: global norm of the gradient, f32.
+      learning_rate: the rate applied, f32.
+      fires: how often the schedule's triggers had fired when that rate was chosen, i32.
+    """
+
+    loss: Float[Array, "*steps"]
+    grad_norm: Float[Array, "*steps"]
+    learning_rate: Float[Array, "*steps"]
+    fires: Int[Array, "*steps"]
+
+
+class Score(NamedTuple):
+    """Mean loss, and share of right answers (0 to 1), over a whole split."""
+
+    loss: Float[Array, ""]
+    accuracy: Float[Array, ""]
+
+
+def init(
+    model: Model, optimizer: optax.GradientTransformationExtraArgs, key: Key[Array, ""], x: Array
+) -> TrainState:
+    """The state before training. The weights depend on `key` alone, not on the optimizer.
+
+    Args:
+      model: the model.
+      optimizer: the optimizer.
+      key: the run's key.
+      x: an example batch, f32[batch, height, width, channels].
+    """
+    params, model_state = model.init(jax.random.fold_in(key, 0), x)
+    return TrainState(params, model_state, optimizer.init(params))
+
+
+def evaluate(model: Model, state: TrainState, split: Split) -> Score:
+    """Scores the model on every example of a split."""
+    n = len(split.labels)
+    batches = -(-n // EVALUATION_BATCH)
+    size = -(-n // batches)
+    # The last batch is filled up with examples that do not count.
+    rows = jnp.arange(batches * size).reshape(batches, size)
+
+    def score(rows: Array) -> tuple[Array, Array]:
+        images, labels = split.images[rows % n], split.labels[rows % n]
+        logits, _ = model.apply(state.params, state.model_state, images, train=False)
+        losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+        counts = rows < n
+        right = (logits.argmax(-1) == labels) & counts
+        return jnp.sum(jnp.where(counts, losses, 0.0)), jnp.sum(right)
+
+    losses, right = jax.lax.map(score, rows)
+    return Score(losses.sum() / n, right.sum().astype(jnp.float32) / n)
+
+
+def train_step(
+    model: Model,
+    optimizer: optax.GradientTransformationExtraArgs,
+    state: TrainState,
+    images: Float[Array, "batch height width channels"],
+    labels: Int[Array, " batch"],
+    key: Key[Array, ""],
+) -> tuple[TrainState, Steps]:
+    """One update on one mini-batch; `key` feeds dropout."""
+
+    def loss_of(params: Any) -> tuple[Array, Any]:
+        logits, model_state = model.apply(params, state.model_state, images, train=True, key=key)
+        loss = optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+        return loss, model_state
+
+    (loss, model_state), grads = jax.value_and_grad(loss_of, has_aux=True)(state.params)
+    updates, opt_state = optimizer.update(grads, state.opt_state, state.params, value=loss)
+    params = optax.apply_updates(state.params, updates)
+    record = Steps(loss, optax.tree.norm(grads), learning_rate(opt_state), fires(opt_state))
+    return TrainState(params, model_state, opt_state), record
+
+
+def train_epoch(
+    model: Model,
+    optimizer: optax.GradientTransformationExtraArgs,
+    batch_size: int,
+    state: TrainState,
+    key: Key[Array, ""],
+    epoch: Int[Array, ""],
+    train: Split,
+    validation: Split,
+) -> tuple[TrainState, Steps, Score]:
+    """Trains for one epoch, scores the validation split, and tells the triggers.
+
+    The order of the examples depends on `key` and `epoch` alone, so that runs with the same key
+    see the same batches. Examples that do not fill a last batch are left out of this epoch.
+
+    Args:
+      model: the model.
+      optimizer: an optimizer whose rate `learning_rate` can find.
+      batch_size: examples in a mini-batch, at most those in `train`.
+      state: the state so far.
+      key: the run's key.
+      epoch: index of the epoch, from 0.
+      train: training split.
+      validation: validation split; its loss and accuracy reach triggers that monitor `val_loss`
+        and `val_accuracy`, and act in the next step.
+
+    Returns:
+      The new state, what each step left behind, and the validation score.
+    """
+    steps = len(train.labels) // batch_size
+    order_key = jax.random.fold_in(jax.random.fold_in(key, 1), epoch)
+    order = jax.random.permutation(order_key, len(train.labels))
+    batches = order[: steps * batch_size].reshape(steps, batch_size)
+    dropout_keys = jax.random.split(jax.random.fold_in(order_key, 0), steps)
+
+    def body(state: TrainState, step: tuple[Array, Array]) -> tuple[TrainState, Steps]:
+        rows, dropout_key = step
+        images, labels = train.images[rows], train.labels[rows]
+        return train_step(model, optimizer, state, images, labels, dropout_key)
+
+    state, record = jax.lax.scan(body, state, (batches, dropout_keys))
+    score = evaluate(model, state, validation)
+    metrics = dict(zip(EPOCH_METRICS, score, strict=True))
+    names = watched(state.opt_state)
+    heard = {name: value for name, value in metrics.items() if name in names}
+    return state._replace(opt_state=observe(state.opt_state, **heard)), record, score

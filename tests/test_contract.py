@@ -1,0 +1,196 @@
+"""The laws, over everything registered: each part becomes a stateful schedule, and is told numbers.
+
+What is registered is tested: a new name gets every test here by its line in the registry.
+"""
+
+import inspect
+
+import chex
+import flax.serialization
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import orbax.checkpoint
+import pytest
+from examples import PARTS, arguments_of, numbers_of, rates, stateful, value_for
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import lrdecay
+from lrdecay.arguments import number
+from lrdecay.registry import factory
+
+NOISY = np.random.default_rng(0).normal(size=40).astype(np.float32)
+NONFINITE = (np.nan, np.inf, -np.inf)
+
+every_part = pytest.mark.parametrize(("kind", "name"), PARTS, ids=lambda x: x)
+
+
+def loop(schedule, values):
+    """The oracle of the scan: one Python step after another, outside of jit."""
+    state, seen = schedule.init(), []
+    for value in values:
+        seen.append(np.asarray(schedule(state)))
+        state = schedule.update(state, value=value)
+    return state, np.stack(seen)
+
+
+def falling_then_flat(n):
+    return np.concatenate([np.linspace(2, 1, n // 2), np.ones(n - n // 2)]).astype(np.float32)
+
+
+@every_part
+def test_satisfies_the_protocol_of_optax(kind, name):
+    assert isinstance(stateful(kind, name), optax.schedules.StatefulSchedule)
+
+
+@every_part
+def test_scan_equals_a_python_loop(kind, name):
+    schedule = stateful(kind, name)
+    state, seen = rates(schedule, NOISY)
+    expected_state, expected = loop(schedule, NOISY)
+    np.testing.assert_allclose(seen, expected, rtol=1e-6)
+    chex.assert_trees_all_close(state, expected_state, rtol=1e-6)
+
+
+@every_part
+def test_pure(kind, name):
+    schedule = stateful(kind, name)
+    state = schedule.update(schedule.init(), value=1.0)
+    before = jax.tree.map(np.array, state)
+    first = (schedule(state), schedule.update(state, value=2.0))
+    second = (schedule(state), schedule.update(state, value=2.0))
+    chex.assert_trees_all_equal(first, second)
+    chex.assert_trees_all_equal(before, state)
+
+
+@every_part
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16, jnp.float32, jnp.int32])
+def test_state_keeps_its_shapes_and_dtypes(kind, name, dtype):
+    schedule = stateful(kind, name)
+    state = schedule.init()
+    for leaf in jax.tree.leaves(state):
+        assert leaf.dtype in (jnp.float32, jnp.int32)
+    after = jax.eval_shape(lambda s: schedule.update(s, value=jnp.ones((), dtype)), state)
+    chex.assert_trees_all_equal_shapes_and_dtypes(after, state)
+    assert jax.eval_shape(schedule, state).dtype == jnp.float32
+
+
+@every_part
+def test_one_compilation(kind, name):
+    schedule = stateful(kind, name)
+    chex.clear_trace_counter()
+
+    @jax.jit
+    @chex.assert_max_traces(n=1)
+    def step(state, value):
+        return schedule.update(state, value=value), schedule(state)
+
+    state = schedule.init()
+    for value in (*NOISY[:5], np.float32(np.nan)):
+        state, _ = step(state, value)
+        state = lrdecay.observe(state, value=1.0)
+    assert step._cache_size() == 1
+
+
+@every_part
+def test_rates_are_finite_and_not_negative_to_twice_the_horizon(kind, name):
+    for values in (falling_then_flat(40), NOISY, -NOISY, np.zeros(40), 1e30 * NOISY):
+        _, seen = rates(stateful(kind, name), values)
+        assert np.all(np.isfinite(seen))
+        assert np.all(np.asarray(seen) >= 0)
+
+
+@every_part
+def test_the_rate_of_a_step_does_not_know_its_own_value(kind, name):
+    schedule = stateful(kind, name)
+    _, seen = rates(schedule, falling_then_flat(40))
+    for t in (0, 20, 30):
+        changed = falling_then_flat(40)
+        changed[t:] = np.nan
+        np.testing.assert_array_equal(rates(schedule, changed)[1][: t + 1], seen[: t + 1])
+
+
+@every_part
+@settings(max_examples=20, deadline=None)
+@given(
+    st.lists(
+        st.one_of(st.floats(-1e3, 1e3, width=32), st.sampled_from(NONFINITE)),
+        min_size=1,
+        max_size=30,
+    )
+)
+def test_nonfinite_values_are_counted_and_otherwise_as_if_they_had_not_come(kind, name, values):
+    schedule = stateful(kind, name)
+    state = schedule.init()
+    clean = schedule.init()
+    for value in values:
+        state = schedule.update(state, value=value)
+        clean = schedule.update(clean, value=value if np.isfinite(value) else None)
+    state, clean = schedule.update(state, value=None), schedule.update(clean, value=None)
+    assert state.nonfinite == np.sum(~np.isfinite(values))
+    chex.assert_trees_all_equal(state._replace(nonfinite=clean.nonfinite), clean)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "parameter"),
+    [(kind, name, p) for kind, name in PARTS for p in numbers_of(kind, name)],
+)
+def test_every_number_may_be_traced_and_vmapped(kind, name, parameter):
+    mark = number(inspect.signature(factory(kind, name)).parameters[parameter].annotation)
+    dtype = jnp.int32 if mark.kind is int else jnp.float32
+    base = jnp.asarray(value_for(mark), dtype)
+    batch = jnp.stack([base, base // 2 + 1 if mark.kind is int else base / 2])
+    values = falling_then_flat(24)
+
+    def run(x):
+        return rates(stateful(kind, name, **{parameter: x}), values)[1]
+
+    together = jax.jit(jax.vmap(run))(batch)
+    for one, x in zip(together, batch, strict=True):
+        concrete = x.tolist()
+        expected = rates(stateful(kind, name, **{parameter: concrete}), values)[1]
+        np.testing.assert_allclose(one, expected, rtol=2e-6, atol=1e-9)
+
+
+@every_part
+def test_a_number_out_of_range_is_refused_by_name(kind, name):
+    arguments = arguments_of(kind, name)
+    for parameter in numbers_of(kind, name):
+        for bad in (-1, float("nan"), float("inf"), "x", True):
+            value = [bad] if isinstance(arguments[parameter], list) else bad
+            with pytest.raises((TypeError, ValueError), match=f"{parameter} must be"):
+                factory(kind, name)(**{**arguments, parameter: value})
+
+
+@every_part
+def test_state_survives_flax_and_orbax(kind, name, tmp_path):
+    schedule = stateful(kind, name)
+    half, _ = rates(schedule, NOISY[:20])
+    data = flax.serialization.to_bytes(half)
+    by_flax = flax.serialization.from_bytes(schedule.init(), data)
+    with orbax.checkpoint.StandardCheckpointer() as checkpointer:
+        checkpointer.save(tmp_path / "state", half)
+        checkpointer.wait_until_finished()
+        by_orbax = checkpointer.restore(tmp_path / "state", schedule.init())
+    for restored in (by_flax, by_orbax):
+        chex.assert_trees_all_equal(restored, half)
+        chex.assert_trees_all_equal_shapes_and_dtypes(restored, half)
+
+
+@pytest.mark.parametrize("name", [name for kind, name in PARTS if kind == "decay"])
+def test_a_decay_is_neutral_before_the_first_fire(name):
+    decay = factory("decay", name)(**arguments_of("decay", name))
+    for since in (0, 1, 10**6, 2**31 - 1):
+        assert decay(jnp.int32(0), jnp.int32(since)) == 1.0
+
+
+@pytest.mark.parametrize("name", [name for kind, name in PARTS if kind == "trigger"])
+def test_a_trigger_without_observations_neither_fires_nor_moves(name):
+    schedule = stateful("trigger", name)
+    state, _ = rates(schedule, falling_then_flat(30)[:10])
+    state = schedule.update(state, value=None)  # takes the last value in
+    after = schedule.update(schedule.update(state, value=None), value=None)
+    chex.assert_trees_all_equal(after.trigger, state.trigger)
+    assert after.fires == state.fires
