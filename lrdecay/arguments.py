@@ -63,8 +63,8 @@ class Number(NamedTuple):
         A traced value has no value to look at: only its dtype is checked.
         """
         if self.many and isinstance(value, list | tuple):
-            for item in value:
-                self._replace(many=False).check(name, item)
+            for i, item in enumerate(value):
+                self._replace(many=False).check(f"{name}[{i}]", item)
             return
         traced = isinstance(value, jax.core.Tracer)
         array = value if traced else np.asarray(value)
@@ -108,14 +108,20 @@ def number(annotation: Any) -> Number | None:
 
 
 def checked(factory: Callable[P, R]) -> Callable[P, R]:
-    """Makes a factory refuse numbers outside of the ranges in its signature.
+    """Makes a factory refuse what its signature does not allow: numbers, and `Literal` words.
 
     Raises (when the factory is called):
       TypeError: a number of the wrong kind, such as 2.5 for an integer.
-      ValueError: a number out of range or not finite.
+      ValueError: a number out of range or not finite, or an unknown word.
     """
     signature = inspect.signature(factory)
-    numbers = {k: n for k, p in signature.parameters.items() if (n := number(p.annotation))}
+    parameters = signature.parameters
+    numbers = {k: n for k, p in parameters.items() if (n := number(p.annotation))}
+    words = {
+        k: typing.get_args(p.annotation)
+        for k, p in parameters.items()
+        if typing.get_origin(p.annotation) is typing.Literal
+    }
 
     @functools.wraps(factory)
     def with_checks(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -123,6 +129,9 @@ def checked(factory: Callable[P, R]) -> Callable[P, R]:
             # A callable in place of a number is a schedule, which has no one value to look at.
             if name in numbers and value is not None and not callable(value):
                 numbers[name].check(name, value)
+            if name in words and value not in words[name]:
+                allowed = " or ".join(map(repr, words[name]))
+                raise ValueError(f"{name} must be {allowed}, got {value!r}")
         return factory(*args, **kwargs)
 
     return with_checks

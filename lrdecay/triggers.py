@@ -118,8 +118,6 @@ def plateau(
     Raises:
       TypeError, ValueError: a number of the wrong kind or out of range, or an unknown mode.
     """
-    if mode not in ("min", "max"):
-        raise ValueError(f"mode must be 'min' or 'max', got {mode!r}")
     sign = 1.0 if mode == "min" else -1.0
 
     def init() -> PlateauState:

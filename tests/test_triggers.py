@@ -1,0 +1,157 @@
+"""The plateau against PyTorch's recorded decisions, a brute-force reference, and its hard cases."""
+
+import functools
+import json
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from examples import rates
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import lrdecay
+
+# ReduceLROnPlateau of PyTorch 2.13 on finite metrics: the rate after each observation, with base 1.
+# Relative margins only where the metric is not negative: there PyTorch's rule is not ours.
+PEERS = json.loads((Path(__file__).parent / "data" / "torch_plateau.json").read_text())
+
+
+def factors(values, **arguments):
+    """The factor in each step, one value a step, and in the step after the last."""
+    schedule = lrdecay.loss_aware(
+        1.0, when=lrdecay.plateau(**arguments), how=lrdecay.multiply(0.5)
+    )
+    return np.asarray(rates(schedule, jnp.asarray([*values, 0.0], jnp.float32))[1])
+
+
+def fires_at(values, **arguments):
+    """Indices of the observations that make the trigger fire."""
+    return np.flatnonzero(np.diff(factors(values, **arguments)) < 0).tolist()
+
+
+def reference(values, patience, rtol, atol, cooldown, window, mode):
+    """The rule as one would write it down, in Python and float64."""
+    best, bad, cooling, fired = None, 0, 0, []
+    for end in range(window, len(values) + 1, window):
+        mean = float(np.mean(values[end - window : end]))
+        value = mean if mode == "min" else -mean
+        margin = 0.0 if best is None else rtol * abs(best) + atol
+        if best is None or value < best - margin:
+            best, bad = value, 0
+        elif cooling == 0:
+            bad += 1
+        if cooling > 0:
+            cooling, bad = cooling - 1, 0
+        if bad >= patience:
+            fired.append(end - 1)
+            bad, cooling = 0, cooldown
+    return fired
+
+
+@functools.partial(jax.jit, static_argnames="mode")
+def factors_traced(values, mode, **arguments):
+    schedule = lrdecay.loss_aware(
+        1.0, when=lrdecay.plateau(mode=mode, **arguments), how=lrdecay.multiply(0.5)
+    )
+    return rates(schedule, values)[1]
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    # Multiples of 1/8 are exact in float32, so that ties are ties in both.
+    values=st.lists(st.integers(-16, 16).map(lambda k: k / 8), min_size=40, max_size=40),
+    patience=st.integers(1, 4),
+    rtol=st.sampled_from([0.0, 0.125, 0.5]),
+    atol=st.sampled_from([0.0, 0.125]),
+    cooldown=st.integers(0, 3),
+    window=st.sampled_from([1, 2, 4]),
+    mode=st.sampled_from(["min", "max"]),
+)
+def test_equals_the_rule_written_down(values, mode, **arguments):
+    seen = factors_traced(jnp.asarray([*values, 0.0], jnp.float32), mode, **arguments)
+    fired = np.flatnonzero(np.diff(seen) < 0).tolist()
+    assert fired == reference(values, mode=mode, **arguments)
+
+
+@pytest.mark.parametrize("trace", PEERS["traces"])
+def test_equals_pytorch_on_its_recorded_decisions(trace):
+    cases = [c for c in PEERS["cases"] if c["trace"] == trace]
+    assert cases
+    for case in cases:
+        p = case["params"]
+        relative = p["threshold_mode"] == "rel"
+        schedule = lrdecay.loss_aware(
+            1.0,
+            when=lrdecay.plateau(
+                patience=p["patience"] + 1,  # PyTorch cuts one observation later
+                rtol=p["threshold"] if relative else 0.0,
+                atol=0.0 if relative else p["threshold"],
+                cooldown=p["cooldown"],
+                mode=p["mode"],
+            ),
+            how=lrdecay.multiply(p["factor"]),
+        )
+        values = PEERS["traces"][trace]
+        ours = rates(schedule, jnp.asarray([*values, 0.0], jnp.float32))[1][1:]
+        # PyTorch leaves out cuts by less than 1e-8, which is below 2^-26 here.
+        floored = np.maximum(ours, max(p["min_lr"], 2**-26))
+        np.testing.assert_allclose(floored, case["lrs"], rtol=1e-6, err_msg=str(p))
+
+
+@pytest.mark.parametrize("level", [1.0, 0.0, -1.0])
+def test_a_flat_metric_fires_at_every_patience_whatever_its_sign(level):
+    assert fires_at([level] * 10, patience=3) == [3, 6, 9]
+
+
+@pytest.mark.parametrize("mode", ["min", "max"])
+def test_a_worsening_negative_metric_is_no_improvement(mode):
+    worse = np.linspace(-1, -0.9, 9) if mode == "min" else np.linspace(-1, -1.1, 9)
+    assert fires_at(worse, patience=4, rtol=1e-3, mode=mode) == [4, 8]
+
+
+def test_patience_of_one_never_fires_while_the_metric_improves():
+    assert fires_at(np.linspace(2, 1, 20), patience=1) == []
+
+
+def test_waits_the_cooldown_and_then_the_patience():
+    assert fires_at([1.0] * 16, patience=2, cooldown=3) == [2, 7, 12]
+
+
+def test_the_window_averages_noise_away():
+    falling = np.linspace(2, 1, 40) + 0.3 * np.tile([1.0, -1.0, -1.0, 1.0], 10)
+    assert fires_at(falling, patience=2, window=1) != []
+    assert fires_at(falling, patience=2, window=4) == []
+
+
+def test_one_spike_does_not_freeze_the_best():
+    values = [1.0, np.inf, -np.inf, np.nan, 0.9, 0.8, 0.7, 0.6]
+    assert fires_at(values, patience=2) == []
+
+
+def test_an_extreme_finite_value_does_not_break_the_state():
+    huge = np.finfo(np.float32).max
+    schedule = lrdecay.loss_aware(1.0, when=lrdecay.plateau(), how=lrdecay.multiply())
+    state = schedule.init()
+    for value in (huge, huge, -huge, 1.0):
+        state = lrdecay.observe(state, value=value)
+    state = schedule.update(state, value=None)
+    for leaf in jax.tree.leaves(state.trigger):
+        assert not np.isnan(leaf)
+    assert state.nonfinite == 1  # two of them add up to infinity
+
+
+def test_restored_with_a_smaller_patience_it_still_fires():
+    flat = jnp.ones(8)
+    patient = lrdecay.loss_aware(1.0, when=lrdecay.plateau(patience=20), how=lrdecay.multiply(0.5))
+    state, _ = rates(patient, flat)
+    hasty = lrdecay.loss_aware(1.0, when=lrdecay.plateau(patience=3), how=lrdecay.multiply(0.5))
+    state = hasty.update(state, value=1.0)
+    assert hasty(state) == 0.5
+
+
+def test_unknown_mode_is_named():
+    with pytest.raises(ValueError, match="mode must be 'min' or 'max', got 'lower'"):
+        lrdecay.plateau(mode="lower")
