@@ -1,9 +1,12 @@
 """The command line: parse, call, print."""
 
 import argparse
+import contextlib
+import dataclasses
 import sys
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +14,12 @@ from lrdecay import __version__
 from lrdecay.study.config import ConfigError, override, read
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
+    from lrdecay.study.history import History
     from lrdecay.study.plan import Plan
+    from lrdecay.study.run import OnProgress
+    from lrdecay.study.statistics import ArmSummary
 
 # Everything that imports JAX is imported inside of the functions that need it: help and the
 # commonest mistakes answer at once.
@@ -73,16 +81,114 @@ def _run(path: Path, settings: Sequence[str], out: Path | None, overwrite: bool)
 
     from rich.console import Console
 
+    from lrdecay.study.figures import curves, svg
     from lrdecay.study.folder import Folder
+    from lrdecay.study.history import load
     from lrdecay.study.plan import plan
-    from lrdecay.study.run import identity
+    from lrdecay.study.report import page, table
+    from lrdecay.study.run import identity, run
+    from lrdecay.study.statistics import as_json, summarise
 
     study = plan(raw)
-    folder = Folder(out if out is not None else Path("runs") / study.config.name)
-    folder.check(identity(study), overwrite)
-    console = Console()
-    _show(console, study, folder)
+    config, names = study.config, [arm.name for arm in study.arms]
+    folder = Folder(out if out is not None else Path("runs") / config.name)
+    this = identity(study)
+    folder.check(this, overwrite)
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = max(console.width, 110)  # a file has no edge to wrap at
+    _show(console, study, folder.path)
+
+    def summaries_of(history: "History") -> "list[ArmSummary]":
+        steps = study.run.steps_per_epoch
+        return summarise(history, names, config.target_accuracy, steps)
+
     if folder.done and not overwrite:
-        console.print(f"Already done. Report: {folder.report}")
+        console.print(table(summaries_of(load(folder.history))))
+        console.print(f"This study is done. Report: {folder.report}")
         return 0
+    data = study.source.load()
+    folder.open(this, overwrite)
+    with _progress(console, study) as on_progress:
+        history, timing = run(study, data, folder, on_progress)
+    summaries = summaries_of(history)
+    figure = svg(curves(history, names, study.run.steps_per_epoch, config.target_accuracy))
+    seconds = time.perf_counter() - start
+    facts = (
+        f"{len(names)} arms, {len(config.seed_list)} seeds, {study.run.steps} steps each "
+        f"({config.epochs} epochs). {seconds:.0f} s, of which {timing.compile_seconds:.0f} s compiling."
+    )
+    text = page(this["config"], facts, summaries, figure, this["versions"])
+    folder.finish(
+        report=text,
+        figure=figure,
+        summary={
+            "arms": [as_json(summary) for summary in summaries],
+            "seconds": seconds,
+            **dataclasses.asdict(timing),
+            **this,
+        },
+    )
+    console.print(table(summaries))
+    console.print(facts)
+    console.print(f"Report: {folder.report}")
     return 0
+
+
+def _show(console: "Console", study: "Plan", folder: Path) -> None:
+    """Says what is about to run."""
+    from rich.table import Table
+
+    config, run = study.config, study.run
+    grid = Table("arm", "schedule", title=f"{config.name}: the plan", title_justify="left")
+    for name, section in study.resolved["arms"].items():
+        grid.add_row(name, _in_words(section))
+    console.print(grid)
+    console.print(
+        f"{len(study.arms)} arms x {len(config.seed_list)} seeds = "
+        f"{len(study.arms) * len(config.seed_list)} runs of {run.steps} steps "
+        f"({config.epochs} epochs of {run.steps_per_epoch}, batches of {config.batch_size}); "
+        f"data {_in_words(study.resolved['data'])}; model {_in_words(study.resolved['model'])}; "
+        f"optimizer {_in_words(study.resolved['optimizer'])}; into {folder}"
+    )
+
+
+def _in_words(section: object) -> str:
+    """A section as a call: `step(init_value=0.1, decay_steps=100, factor=0.1)`."""
+    if not isinstance(section, dict):
+        return str(section)
+    inside = (f"{k}={_in_words(v)}" for k, v in section.items() if k != "name")
+    return f"{section['name']}({', '.join(inside)})"
+
+
+@contextlib.contextmanager
+def _progress(console: "Console", study: "Plan") -> "Iterator[OnProgress]":
+    """A bar with the time left; a line an arm where the output is no terminal."""
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:3.0f}%"),
+        TimeElapsedColumn(),
+        TextColumn("left:"),
+        TimeRemainingColumn(),
+    )
+    arm_steps = len(study.config.seed_list) * study.run.steps
+    done: Counter[str] = Counter()
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("compiling", total=len(study.arms) * arm_steps)
+
+        def on_progress(arm: str, seed: int, steps: int) -> None:
+            bar.update(task, advance=steps, description=f"{arm}, seed {seed}")
+            done[arm] += steps
+            if done[arm] == arm_steps and not console.is_terminal:
+                console.print(f"{arm}: done")
+
+        yield on_progress

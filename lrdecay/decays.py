@@ -15,7 +15,9 @@ from jax.typing import ArrayLike
 from lrdecay.arguments import Factor, Number, checked
 
 Decay = Callable[[jax.Array, jax.Array], jax.Array]
-Rungs = Annotated[Sequence[ArrayLike] | jax.Array | np.ndarray, Number(low=0, open_low=True, many=True)]
+Rungs = Annotated[
+    Sequence[ArrayLike] | jax.Array | np.ndarray, Number(low=0, open_low=True, many=True)
+]
 
 
 @checked

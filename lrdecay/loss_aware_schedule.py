@@ -36,9 +36,7 @@ class Inbox(NamedTuple):
 
 
 def _empty() -> Inbox:
-    return Inbox(
-        jnp.zeros((), jnp.float32), jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32)
-    )
+    return Inbox(jnp.zeros((), jnp.float32), jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32))
 
 
 def put(inbox: Inbox, name: str, value: ArrayLike) -> Inbox:
@@ -107,12 +105,12 @@ class LossAware:
 
     def init(self) -> LossAwareState:
         """The state before the first step."""
-        zero = jnp.zeros((), jnp.int32)
+        # Each counter is a buffer of its own, so that a training step may donate the state.
         return LossAwareState(
-            count=zero,
-            fires=zero,
-            since=zero,
-            nonfinite=zero,
+            count=jnp.zeros((), jnp.int32),
+            fires=jnp.zeros((), jnp.int32),
+            since=jnp.zeros((), jnp.int32),
+            nonfinite=jnp.zeros((), jnp.int32),
             inbox={name: _empty() for name in self.when.monitors},
             trigger=self.when.init(),
             base=self.base.init() if self._stateful else (),
@@ -169,9 +167,7 @@ class LossAware:
 
 
 @checked
-def loss_aware(
-    base: RateOrSchedule | StatefulSchedule, *, when: Trigger, how: Decay
-) -> LossAware:
+def loss_aware(base: RateOrSchedule | StatefulSchedule, *, when: Trigger, how: Decay) -> LossAware:
     """A learning rate that falls when training says so: `base(t) * how(fires, since)`.
 
     The rate of step t is known before step t runs: whatever was observed by then, in the steps

@@ -29,7 +29,8 @@ from lrdecay.arguments import (
 Schedule = optax.Schedule
 RateOrSchedule = NonNegative | Schedule
 Boundaries = Annotated[
-    Sequence[ArrayLike] | jax.Array | np.ndarray, Number(int, 0, INT32_MAX, duration=True, many=True)
+    Sequence[ArrayLike] | jax.Array | np.ndarray,
+    Number(int, 0, INT32_MAX, duration=True, many=True),
 ]
 
 
@@ -90,9 +91,7 @@ def linear(init_value: NonNegative, end_value: NonNegative, decay_steps: Steps) 
 
 
 @checked
-def cosine(
-    init_value: NonNegative, decay_steps: Steps, end_value: NonNegative = 0.0
-) -> Schedule:
+def cosine(init_value: NonNegative, decay_steps: Steps, end_value: NonNegative = 0.0) -> Schedule:
     """Half a cosine wave from `init_value` down to `end_value`.
 
     Written with sin^2 of the steps left, which keeps its relative accuracy in the tail, where

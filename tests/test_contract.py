@@ -95,6 +95,13 @@ def test_one_compilation(kind, name):
 
 
 @every_part
+def test_the_first_state_may_be_donated(kind, name):
+    schedule = stateful(kind, name)
+    step = jax.jit(lambda state: schedule.update(state, value=1.0), donate_argnums=0)
+    assert step(schedule.init()).count == 1
+
+
+@every_part
 def test_rates_are_finite_and_not_negative_to_twice_the_horizon(kind, name):
     for values in (falling_then_flat(40), NOISY, -NOISY, np.zeros(40), 1e30 * NOISY):
         _, seen = rates(stateful(kind, name), values)

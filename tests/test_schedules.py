@@ -48,7 +48,9 @@ CURVES = {
     ),
     "join": (
         lrdecay.join([0.3, lrdecay.linear(0.2, 0.1, 5), 0.05], [3, 10]),
-        lambda t: np.where(t < 3, 0.3, np.where(t < 10, 0.2 - 0.1 * np.clip((t - 3) / 5, 0, 1), 0.05)),
+        lambda t: np.where(
+            t < 3, 0.3, np.where(t < 10, 0.2 - 0.1 * np.clip((t - 3) / 5, 0, 1), 0.05)
+        ),
         [3, 8, 10],
     ),
 }
@@ -132,7 +134,9 @@ def test_optax_schedules_and_numbers_are_accepted():
 def test_gradients_are_finite_and_right(t):
     def rate(peak, end, rate):
         exponential = lrdecay.exponential(peak, 5, rate)
-        return lrdecay.warmup(lrdecay.join([lrdecay.cosine(peak, 20, end), exponential], [20]), 10)(t)
+        return lrdecay.warmup(lrdecay.join([lrdecay.cosine(peak, 20, end), exponential], [20]), 10)(
+            t
+        )
 
     at = (0.3, 0.1, 0.5)
     gradients = jax.grad(rate, (0, 1, 2))(*at)
@@ -146,7 +150,9 @@ def test_gradients_are_finite_and_right(t):
 
 def test_a_schedule_that_is_off_does_not_poison_the_gradient():
     def inverse(scale):
-        return lambda t: scale / (t.astype(float) - 5.0)  # infinite at its step 5, which comes after its end
+        return lambda t: (
+            scale / (t.astype(float) - 5.0)
+        )  # infinite at its step 5, which comes after its end
 
     def rate(scale):
         return lrdecay.join([inverse(scale), lambda t: scale * jnp.ones_like(t, float)], [3])(8)

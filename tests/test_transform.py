@@ -147,9 +147,7 @@ def test_nested_rates_multiply_and_hear_the_same_loss():
     outer = lrdecay.loss_aware(inner, when=lrdecay.plateau(patience=2), how=lrdecay.multiply(0.1))
     tx = lrdecay.scale_by_learning_rate(outer)
     _, seen = train(tx, PARAMS, steps=8, value=1.0)
-    expected = [
-        0.1 * 0.5 ** (max(t - 1, 0) // 3) * 0.1 ** (max(t - 1, 0) // 2) for t in range(8)
-    ]
+    expected = [0.1 * 0.5 ** (max(t - 1, 0) // 3) * 0.1 ** (max(t - 1, 0) // 2) for t in range(8)]
     np.testing.assert_allclose(seen, expected, rtol=1e-6)
     state = tx.init(PARAMS)
     for _ in range(8):
@@ -244,7 +242,9 @@ def test_one_program_sweeps_hyperparameters():
         return jax.lax.scan(step, tx.init(PARAMS), length=9)[1][-1]
 
     sweep = jax.jit(jax.vmap(final_rate))
-    found = sweep(jnp.array([1, 2, 3, 9]), jnp.array([0.5, 0.1, 0.1, 0.1]), jnp.array([1, 1, 2, 3.0]))
+    found = sweep(
+        jnp.array([1, 2, 3, 9]), jnp.array([0.5, 0.1, 0.1, 0.1]), jnp.array([1, 1, 2, 3.0])
+    )
     np.testing.assert_allclose(found, [0.5**7, 0.1**3, 2 * 0.1**2, 3], rtol=1e-6)
 
 
@@ -311,7 +311,9 @@ def test_linen_train_state():
 
 def test_a_missing_loss_is_loud():
     tx = optax.chain(lrdecay.scale_by_learning_rate(aware()))
-    with pytest.raises(TypeError, match=r"pass the loss as tx.update\(grads, state, params, value="):
+    with pytest.raises(
+        TypeError, match=r"pass the loss as tx.update\(grads, state, params, value="
+    ):
         tx.update(PARAMS, tx.init(PARAMS), PARAMS)
 
 

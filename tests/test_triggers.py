@@ -21,9 +21,7 @@ PEERS = json.loads((Path(__file__).parent / "data" / "torch_plateau.json").read_
 
 def factors(values, **arguments):
     """The factor in each step, one value a step, and in the step after the last."""
-    schedule = lrdecay.loss_aware(
-        1.0, when=lrdecay.plateau(**arguments), how=lrdecay.multiply(0.5)
-    )
+    schedule = lrdecay.loss_aware(1.0, when=lrdecay.plateau(**arguments), how=lrdecay.multiply(0.5))
     return np.asarray(rates(schedule, jnp.asarray([*values, 0.0], jnp.float32))[1])
 
 

@@ -1,6 +1,5 @@
 """The configuration file of a study: TOML, and overrides on the command line."""
 
-
 import re
 import tomllib
 from collections.abc import Sequence

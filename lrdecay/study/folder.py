@@ -45,6 +45,7 @@ class Folder:
         self.history = path / "history.npz"
         self.metrics = path / "metrics.jsonl"
         self.report = path / "report.html"
+        self.figure = path / "curves.svg"
         self.summary = path / "summary.json"
 
     def check(self, study: dict[str, Any], overwrite: bool) -> None:
@@ -90,8 +91,10 @@ class Folder:
         """Whether the study in it is finished."""
         return self.summary.exists()
 
-    def finish(self, summary: dict[str, Any]) -> None:
-        """Writes the summary, and lets go of the single runs, which the history holds."""
+    def finish(self, *, report: str, figure: str, summary: dict[str, Any]) -> None:
+        """Writes the results, the summary last, and lets go of the runs, which the history holds."""
+        write_atomically(self.report, lambda p: p.write_text(report, encoding="utf-8"))
+        write_atomically(self.figure, lambda p: p.write_text(figure, encoding="utf-8"))
         write_json(self.summary, summary)
         for file in self.runs.glob("*.npz"):
             file.unlink()
@@ -99,6 +102,6 @@ class Folder:
 
     def _clear(self) -> None:
         """Deletes what a study wrote, and nothing else."""
-        files = (self.summary, self.report, self.metrics, self.history, self.study)
+        files = (self.summary, self.report, self.figure, self.metrics, self.history, self.study)
         for file in (*files, *self.runs.glob("*.npz")):
             file.unlink(missing_ok=True)

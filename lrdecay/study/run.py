@@ -52,6 +52,11 @@ def versions() -> dict[str, str]:
     }
 
 
+def identity(plan: Plan) -> dict[str, Any]:
+    """What makes a study the study it is: runs are only ever put together within one."""
+    return {"config": plan.resolved, "versions": versions()}
+
+
 def _compiled(function: Callable[..., Any], *arguments: Any, **options: Any) -> tuple[Any, float]:
     """A function compiled for such arguments, and the seconds that this took."""
     start = time.perf_counter()
@@ -110,7 +115,8 @@ def run(
         for seed in missing:
             record = _run_one(plan, data, arm, seed, model, epoch, score, on_progress)
             write_atomically(
-                _run_file(folder, i, seed), lambda p, record=record: np.savez_compressed(p, **record)
+                _run_file(folder, i, seed),
+                lambda p, record=record: np.savez_compressed(p, **record),
             )
             steps += plan.run.steps
     history = _gather(plan, folder)
@@ -133,9 +139,7 @@ def _run_one(
     state = init(model, arm.optimizer, key, data.train.images[: plan.config.batch_size])
     steps, scores = [], []
     for index in range(plan.config.epochs):
-        state, record, validation = epoch(
-            state, key, jnp.int32(index), data.train, data.validation
-        )
+        state, record, validation = epoch(state, key, jnp.int32(index), data.train, data.validation)
         steps.append(jax.device_get(record))
         scores.append(jax.device_get(validation))
         on_progress(arm.name, seed, plan.run.steps_per_epoch)

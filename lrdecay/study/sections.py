@@ -121,7 +121,9 @@ def arguments(
             found[name] = _value(parameters[name].annotation, value, prefix + key, problems, run)
         else:
             mark = Number(low=0, many=isinstance(value, list))
-            found[name] = _in_steps(_plain(typing.Annotated[Any, mark], value, prefix + key, problems), steps)
+            found[name] = _in_steps(
+                _plain(typing.Annotated[Any, mark], value, prefix + key, problems), steps
+            )
     for name, p in parameters.items():
         if p.default is p.empty and name not in found:
             others = [key for key, (of, _) in units.items() if of == name]
@@ -129,7 +131,9 @@ def arguments(
     return found
 
 
-def _value(annotation: Any, value: Any, where: str, problems: list[str], run: RunLength | None) -> Any:
+def _value(
+    annotation: Any, value: Any, where: str, problems: list[str], run: RunLength | None
+) -> Any:
     kind = _kind(annotation)
     items = typing.get_args(annotation)
     if kind is None and len(items) == 1 and _kind(items[0]) is not None and isinstance(value, list):

@@ -75,9 +75,7 @@ def conv_general_dilated(
         padding = lax.padtype_to_pads(lhs.shape[1:3], extent, window_strides, padding)
     padded = jnp.pad(lhs, ((0, 0), *padding, (0, 0)))
     steps = tuple(window_strides)
-    size = [
-        (n - e) // s + 1 for n, e, s in zip(padded.shape[1:3], extent, steps, strict=True)
-    ]
+    size = [(n - e) // s + 1 for n, e, s in zip(padded.shape[1:3], extent, steps, strict=True)]
 
     def shifted(row: int, column: int) -> jax.Array:
         start = (row * dilation[0], column * dilation[1])

@@ -138,7 +138,9 @@ def fashion_mnist(
     """
     given = [Path(p) for p in [os.environ.get("LRDECAY_DATA")] if p]
     folders = [*given, *(p / "fashion-mnist" for p in given), *_FASHION_MNIST_FOLDERS]
-    names = [f"{s}-{kind}-ubyte" for s in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
+    names = [
+        f"{s}-{kind}-ubyte" for s in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")
+    ]
     files = [_find(folders, name) for name in names]
     if missing := [name for name, file in zip(names, files, strict=True) if file is None]:
         raise FileNotFoundError(

@@ -1,0 +1,141 @@
+"""The figure of a study: loss, validation accuracy, and the learning rate with its cuts."""
+
+import io
+from collections.abc import Iterator, Sequence
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from lrdecay.study.history import History
+from lrdecay.study.statistics import cuts
+
+# Okabe & Ito's palette, which colour-blind readers can tell apart; black for the reference.
+COLOURS = ("#000000", "#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#999933")
+_STYLE = {
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#e6e6e6",
+    "axes.axisbelow": True,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "lrdecay",
+}
+_POINTS = 600
+
+
+def colour(arm: int) -> str:
+    """The colour of an arm."""
+    return COLOURS[arm % len(COLOURS)]
+
+
+def _thin(n: int) -> np.ndarray:
+    """Indices of at most `_POINTS` of n points, both ends included."""
+    return np.unique(np.linspace(0, n - 1, min(n, _POINTS)).round().astype(int))
+
+
+def _running_mean(x: np.ndarray, window: int) -> np.ndarray:
+    """Means of the last `window` values, of fewer at the start; x is f[..., steps]."""
+    total = np.cumsum(x, axis=-1, dtype=np.float64)
+    total[..., window:] -= total[..., :-window].copy()
+    return total / np.minimum(np.arange(1, x.shape[-1] + 1), window)
+
+
+def _band(axes: Axes, x: np.ndarray, runs: np.ndarray, arm: int) -> None:
+    """The mean over seeds, and the middle half of the seeds behind it; runs is f[seeds, points]."""
+    axes.plot(x, runs.mean(axis=0), color=colour(arm), linewidth=1.6)
+    low, high = np.quantile(runs, (0.25, 0.75), axis=0)
+    axes.fill_between(x, low, high, color=colour(arm), alpha=0.12, linewidth=0)
+
+
+def _draw_loss(axes: Axes, loss: np.ndarray) -> None:
+    steps = loss.shape[-1]
+    window = max(steps // 50, 1)
+    # Below 1e-8 there is nothing to see, and 0 has no place on a logarithmic axis.
+    smooth = np.maximum(_running_mean(loss, window), 1e-8)
+    at = _thin(steps)
+    for arm, runs in enumerate(smooth):
+        _band(axes, at + 1, runs[:, at], arm)
+    axes.set(yscale="log", xlabel="step", ylabel="cross-entropy (nats)")
+    axes.set_title(f"Training loss, mean of the last {window} steps", loc="left")
+
+
+def _draw_accuracy(axes: Axes, accuracy: np.ndarray, steps_per_epoch: int, target: float) -> None:
+    at = (np.arange(accuracy.shape[-1]) + 1) * steps_per_epoch
+    for arm, runs in enumerate(accuracy):
+        _band(axes, at, runs, arm)
+    axes.axhline(target, color="#777777", linewidth=0.8, linestyle=":")
+    # The late differences are what one looks for: the climb from chance may leave the picture.
+    late = accuracy[..., accuracy.shape[-1] // 2 :].mean(axis=1)
+    top = max(accuracy.max(), target)
+    bottom = min(np.nanmin(late), target)
+    margin = max(0.15 * (top - bottom), 0.002)
+    axes.set(xlabel="step", ylim=(max(bottom - margin, 0), min(top + margin, 1)))
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.set_title("Validation accuracy (dotted: target)", loc="left")
+
+
+def _draw_rate(axes: Axes, name: str, arm: int, rates: np.ndarray, fires: np.ndarray) -> None:
+    at = _thin(rates.shape[-1])
+    positive = np.where(rates > 0, rates, np.nan)
+    same = bool((rates == rates[0]).all())
+    for rate, fired in zip(positive[:1] if same else positive, fires, strict=False):
+        axes.plot(at, rate[at], color=colour(arm), linewidth=1.6 if same else 0.8, alpha=0.9)
+        cut = cuts(np.nan_to_num(rate), fired)
+        axes.plot(cut, rate[cut], "v", color=colour(arm), markersize=5, alpha=0.8)
+    axes.set(xlabel="step")
+    axes.set_title(name, loc="left", color=colour(arm))
+
+
+def curves(
+    history: History, arms: Sequence[str], steps_per_epoch: int, target_accuracy: float
+) -> Figure:
+    """The figure of a study.
+
+    Above, the training loss and the validation accuracy: means over the seeds, with the middle half
+    of the seeds shaded. Below, each arm's learning rate, a line a seed where seeds differ, with a
+    triangle at the first step of every cut rate.
+    """
+    columns = min(len(arms), 5)
+    rows = -(-len(arms) // columns)
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(12, 4.6 + 2.2 * rows), layout="constrained")
+        above, below = figure.subfigures(2, 1, height_ratios=[4.2, 2.2 * rows])
+        left, right = above.subplots(1, 2)
+        _draw_loss(left, history.loss)
+        _draw_accuracy(right, history.val_accuracy, steps_per_epoch, target_accuracy)
+        handles = [left.plot([], [], color=colour(i), linewidth=3)[0] for i in range(len(arms))]
+        above.legend(handles, arms, loc="outside upper center", ncols=len(arms), frameon=False)
+        grid = below.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+        below.suptitle("Learning rate (triangle: a cut)", x=0.01, ha="left", fontsize=12)
+        # A rate that goes to 0 would else take the picture down with it.
+        peak = float(history.learning_rate.max())
+        lowest = float(history.learning_rate.min(initial=peak, where=history.learning_rate > 0))
+        if peak > 0:
+            grid[0, 0].set(yscale="log", ylim=(max(lowest, 1e-4 * peak) / 1.6, peak * 1.6))
+        for axes, cell in zip(grid.flat, _arms(history, arms, grid.size), strict=True):
+            if cell is None:
+                axes.set_axis_off()
+            else:
+                _draw_rate(axes, *cell)
+    return figure
+
+
+def _arms(history: History, arms: Sequence[str], cells: int) -> Iterator[tuple | None]:
+    """What each cell of the grid of rates shows; None for those left over."""
+    for i in range(cells):
+        filled = i < len(arms)
+        yield (arms[i], i, history.learning_rate[i], history.fires[i]) if filled else None
+
+
+def svg(figure: Figure) -> str:
+    """A figure as an SVG element, to stand in a page or a file of its own."""
+    buffer = io.StringIO()
+    with matplotlib.rc_context(_STYLE):
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    text = buffer.getvalue()
+    return text[text.index("<svg") :]

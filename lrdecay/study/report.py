@@ -1,0 +1,242 @@
+"""A study's results for people: a table for the terminal and a page that holds everything."""
+
+import html
+import json
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from lrdecay.study.figures import colour
+from lrdecay.study.statistics import ArmSummary, Interval
+
+
+class Cell(NamedTuple):
+    """One cell of the table: its text, and whether it stands out."""
+
+    text: str
+    strong: bool = False
+
+
+COLUMNS = (
+    ("arm", "The schedule of the learning rate."),
+    (
+        "test accuracy, %",
+        "Share of right answers on the test set after the last step: mean over the seeds and its "
+        "95 % Student-t interval.",
+    ),
+    (
+        "against the first, points",
+        "Test accuracy minus that of the first arm with the same seed, in percentage points, and "
+        "its 95 % interval. Bold where the interval excludes zero; not corrected for the number of "
+        "arms.",
+    ),
+    ("final loss", "Mean cross-entropy over the training set after the last step."),
+    ("gap, points", "Training accuracy minus test accuracy after the last step."),
+    (
+        "oscillation",
+        "Root of half the mean square change of the loss from one mini-batch to the next, over the "
+        "last fifth of the steps.",
+    ),
+    (
+        "steps to target",
+        "Median training steps until the validation accuracy first reaches the target, and how many "
+        "seeds did.",
+    ),
+    (
+        "cuts",
+        "Mean number of cuts of the rate in a run, and the median step at which each took effect.",
+    ),
+)
+
+
+def _interval(x: Interval, scale: float, digits: int, sign: str = "") -> str:
+    mean = f"{scale * x.mean:{sign}.{digits}f}"
+    if math.isnan(x.low):
+        return mean
+    return f"{mean} [{scale * x.low:{sign}.{digits}f}, {scale * x.high:{sign}.{digits}f}]"
+
+
+def _number(x: float) -> str:
+    return "none finite" if math.isnan(x) else f"{x:.3g}"
+
+
+def cells(s: ArmSummary) -> list[Cell]:
+    """The cells of an arm's row, one for each of `COLUMNS`."""
+    diverged = f" ({s.diverged} of {s.seeds} diverged)" if s.diverged else ""
+    difference = Cell("reference")
+    if s.difference is not None:
+        difference = Cell(_interval(s.difference, 100, 2, "+"), s.difference.excludes_zero)
+    needed = "" if s.steps_to_target is None else f"{s.steps_to_target:.0f} "
+    where = ", ".join(f"{step:.0f}" for step in s.cut_steps[:4])
+    more = ", …" if len(s.cut_steps) > 4 else ""
+    return [
+        Cell(s.name + diverged),
+        Cell(_interval(s.test_accuracy, 100, 2)),
+        difference,
+        Cell(_number(s.final_loss.mean)),
+        Cell(f"{100 * s.gap.mean:+.2f}"),
+        Cell(_number(s.oscillation.mean)),
+        Cell(f"{needed}({s.reached}/{s.seeds})"),
+        Cell(f"{s.cuts:.1f} at {where}{more}" if s.cut_steps else "0"),
+    ]
+
+
+# Headings for the terminal, where room is short, by place in `COLUMNS`.
+_SHORT = ("arm", "test %", "vs first", "loss", "gap", "oscillation", "to target", "cuts at steps")
+
+
+def _plus_minus(x: Interval, sign: str = "") -> str:
+    half = "" if math.isnan(x.high) else f" ± {100 * (x.high - x.mean):.2f}"
+    return f"{100 * x.mean:{sign}.2f}{half}"
+
+
+def table(summaries: Sequence[ArmSummary]) -> Table:
+    """The table for the terminal; accuracies and differences in percentage points."""
+    seeds = summaries[0].seeds
+    caption = f"mean ± half of the 95 % interval, {seeds} seeds; bold: differs from the first arm"
+    grid = Table(box=box.SIMPLE_HEAD, caption=caption, padding=(0, 1, 0, 0), caption_justify="left")
+    for i, heading in enumerate(_SHORT):
+        last = len(_SHORT) - 1
+        grid.add_column(heading, justify="left" if i in (0, last) else "right", no_wrap=i != last)
+    for s in summaries:
+        row = cells(s)
+        row[1] = Cell(_plus_minus(s.test_accuracy))
+        if s.difference is not None:
+            row[2] = Cell(_plus_minus(s.difference, "+"), s.difference.excludes_zero)
+        grid.add_row(*(Text(c.text, style="bold" if c.strong else "") for c in row))
+    return grid
+
+
+def reading(summaries: Sequence[ArmSummary], target_accuracy: float) -> str:
+    """What the numbers say, in a few sentences."""
+    first, others = summaries[0], summaries[1:]
+    best = max(summaries, key=lambda s: s.test_accuracy.mean)
+    said = [
+        f"{best.name} has the highest mean test accuracy, {100 * best.test_accuracy.mean:.2f} %, "
+        f"over {first.seeds} seed{'s' if first.seeds > 1 else ''}."
+    ]
+    better = [s.name for s in others if s.difference and s.difference.low > 0]
+    worse = [s.name for s in others if s.difference and s.difference.high < 0]
+    if others and first.seeds > 1:
+        for names, word in ((better, "higher"), (worse, "lower")):
+            if names:
+                said.append(
+                    f"Paired by seed, the 95 % interval says {word} than {first.name} for "
+                    f"{_and(names)}."
+                )
+        open_question = [s.name for s in others if s.name not in (*better, *worse)]
+        if open_question:
+            said.append(
+                f"For {_and(open_question)}, the interval holds zero: these seeds do not tell the "
+                f"difference from {first.name}."
+            )
+        calm = min(others, key=lambda s: _last(s.oscillation.mean))
+        if 0 < calm.oscillation.mean < first.oscillation.mean:
+            said.append(
+                f"Late in training, the loss of {calm.name} oscillates the least, "
+                f"{first.oscillation.mean / calm.oscillation.mean:.2g} times less than that of "
+                f"{first.name}."
+            )
+    missed = [s.name for s in summaries if s.reached < s.seeds]
+    if missed:
+        said.append(
+            f"Not every seed of {_and(missed)} reached {100 * target_accuracy:g} % validation accuracy."
+        )
+    return " ".join(said)
+
+
+def _last(x: float) -> float:
+    """NaN sorts behind every number."""
+    return math.inf if math.isnan(x) else x
+
+
+def _and(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+_CSS = """
+:root { color-scheme: light; }
+body { font: 16px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff;
+  max-width: 72rem; margin: 2.5rem auto; padding: 0 1.5rem; }
+h1 { font-size: 1.7rem; margin: 0 0 .2rem; } h2 { font-size: 1.15rem; margin: 2.2rem 0 .6rem; }
+.facts { color: #555; margin: 0 0 1.2rem; } .reading { max-width: 48rem; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .9rem; }
+th, td { padding: .35rem .9rem .35rem 0; text-align: right; white-space: nowrap; }
+th { border-bottom: 1.5px solid #1a1a1a; border-top: 1.5px solid #1a1a1a; font-weight: 600;
+  white-space: normal; vertical-align: bottom; }
+tbody tr:last-child td { border-bottom: 1.5px solid #1a1a1a; }
+th:first-child, td:first-child, th:last-child, td:last-child { text-align: left; }
+.key { display: inline-block; width: .8em; height: .8em; border-radius: 2px; margin-right: .5em; }
+svg { width: 100%; height: auto; } dt { font-weight: 600; } dd { margin: 0 0 .4rem 0; }
+dl { font-size: .9rem; max-width: 56rem; } pre { background: #f6f6f6; padding: 1rem;
+  overflow-x: auto; font-size: .8rem; } summary { cursor: pointer; }
+"""
+
+
+def page(
+    config: dict[str, Any],
+    facts: str,
+    summaries: Sequence[ArmSummary],
+    figure: str,
+    versions: dict[str, str],
+) -> str:
+    """The report as one self-contained HTML page.
+
+    Args:
+      config: the resolved configuration.
+      facts: a line on what was run and how long it took.
+      summaries: one an arm.
+      figure: the curves as an SVG element.
+      versions: of the packages, and the device.
+    """
+    text = html.escape
+
+    def row(i: int, summary: ArmSummary) -> str:
+        key = f'<span class="key" style="background:{colour(i)}"></span>'
+        inner = [f"<b>{text(c.text)}</b>" if c.strong else text(c.text) for c in cells(summary)]
+        return "<tr>" + "".join(f"<td>{key if j == 0 else ''}{c}</td>" for j, c in enumerate(inner))
+
+    heads = "".join(f"<th>{text(heading)}</th>" for heading, _ in COLUMNS)
+    rows = "\n".join(row(i, s) + "</tr>" for i, s in enumerate(summaries))
+    terms = "\n".join(f"<dt>{text(h)}</dt><dd>{text(said)}</dd>" for h, said in COLUMNS[1:])
+    software = ", ".join(f"{k} {v}" for k, v in versions.items())
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{text(config["name"])} · lrdecay</title>
+<style>{_CSS}</style>
+</head>
+<body>
+<h1>{text(config["name"])}</h1>
+<p class="facts">{text(facts)}</p>
+<p class="reading">{text(reading(summaries, config["target_accuracy"]))}</p>
+<div class="wide"><table>
+<thead><tr>{heads}</tr></thead>
+<tbody>
+{rows}
+</tbody>
+</table></div>
+<h2>Curves</h2>
+<p class="reading">Lines are means over the seeds, the shading their middle half. Each arm trained the same
+initial weights on the same batches, seed by seed.</p>
+{figure}
+<h2>What the columns mean</h2>
+<dl>
+{terms}
+</dl>
+<p class="reading">Intervals are over seeds: initial weights and the order of the batches. The
+split of the data is the same throughout, so that they leave out the chance in the choice of the
+test images.</p>
+<details><summary>Configuration, every default filled in</summary>
+<pre>{text(json.dumps(config, indent=2, allow_nan=False))}</pre></details>
+<p class="facts">{text(software)}</p>
+</body>
+</html>
+"""
