@@ -3,6 +3,7 @@
 import html
 import json
 import math
+import textwrap
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -34,7 +35,12 @@ COLUMNS = (
         "its 95 % interval. Bold where the interval excludes zero; not corrected for the number of "
         "arms.",
     ),
-    ("final loss", "Mean cross-entropy over the training set after the last step."),
+    (
+        "final loss",
+        "Mean cross-entropy over the training set after the last step. Seeds that diverged, with a "
+        "loss that is not finite then or in the last fifth of the steps, are left out of this "
+        "column and of the oscillation.",
+    ),
     ("gap, points", "Training accuracy minus test accuracy after the last step."),
     (
         "oscillation",
@@ -43,8 +49,8 @@ COLUMNS = (
     ),
     (
         "steps to target",
-        "Median training steps until the validation accuracy first reaches the target, and how many "
-        "seeds did.",
+        "Median training steps until the validation accuracy first reaches the target, and how "
+        "many seeds did.",
     ),
     (
         "cuts",
@@ -53,15 +59,15 @@ COLUMNS = (
 )
 
 
-def _interval(x: Interval, scale: float, digits: int, sign: str = "") -> str:
-    mean = f"{scale * x.mean:{sign}.{digits}f}"
+def _interval(x: Interval, sign: str = "") -> str:
+    mean = f"{100 * x.mean:{sign}.2f}"
     if math.isnan(x.low):
         return mean
-    return f"{mean} [{scale * x.low:{sign}.{digits}f}, {scale * x.high:{sign}.{digits}f}]"
+    return f"{mean} [{100 * x.low:{sign}.2f}, {100 * x.high:{sign}.2f}]"
 
 
 def _number(x: float) -> str:
-    return "none finite" if math.isnan(x) else f"{x:.3g}"
+    return "n/a" if math.isnan(x) else f"{x:.3g}"
 
 
 def cells(s: ArmSummary) -> list[Cell]:
@@ -69,13 +75,13 @@ def cells(s: ArmSummary) -> list[Cell]:
     diverged = f" ({s.diverged} of {s.seeds} diverged)" if s.diverged else ""
     difference = Cell("reference")
     if s.difference is not None:
-        difference = Cell(_interval(s.difference, 100, 2, "+"), s.difference.excludes_zero)
+        difference = Cell(_interval(s.difference, "+"), s.difference.excludes_zero)
     needed = "" if s.steps_to_target is None else f"{s.steps_to_target:.0f} "
     where = ", ".join(f"{step:.0f}" for step in s.cut_steps[:4])
     more = ", …" if len(s.cut_steps) > 4 else ""
     return [
         Cell(s.name + diverged),
-        Cell(_interval(s.test_accuracy, 100, 2)),
+        Cell(_interval(s.test_accuracy)),
         difference,
         Cell(_number(s.final_loss.mean)),
         Cell(f"{100 * s.gap.mean:+.2f}"),
@@ -94,19 +100,31 @@ def _plus_minus(x: Interval, sign: str = "") -> str:
     return f"{100 * x.mean:{sign}.2f}{half}"
 
 
+def _short_cells(s: ArmSummary) -> list[Cell]:
+    row = cells(s)
+    row[0] = Cell("\n".join(textwrap.wrap(row[0].text, 16)))
+    row[1] = Cell(_plus_minus(s.test_accuracy))
+    row[2] = Cell("ref.")
+    if s.difference is not None:
+        # The star is for files and pipes, where bold is lost.
+        star = "*" if s.difference.excludes_zero else ""
+        row[2] = Cell(_plus_minus(s.difference, "+") + star, s.difference.excludes_zero)
+    return row
+
+
 def table(summaries: Sequence[ArmSummary]) -> Table:
-    """The table for the terminal; accuracies and differences in percentage points."""
-    seeds = summaries[0].seeds
-    caption = f"mean ± half of the 95 % interval, {seeds} seeds; bold: differs from the first arm"
+    """The table for the terminal; accuracies in percent, differences in percentage points."""
+    caption = (
+        f"{_seeds(summaries[0].seeds)}; mean ± half of the 95 % interval; "
+        "*: the interval of the difference excludes zero"
+    )
     grid = Table(box=box.SIMPLE_HEAD, caption=caption, padding=(0, 1, 0, 0), caption_justify="left")
     for i, heading in enumerate(_SHORT):
-        last = len(_SHORT) - 1
-        grid.add_column(heading, justify="left" if i in (0, last) else "right", no_wrap=i != last)
+        several_words = i in (1, 2, 6, 7)
+        justify = "left" if i in (0, 7) else "right"
+        grid.add_column(heading, justify=justify, no_wrap=not several_words)
     for s in summaries:
-        row = cells(s)
-        row[1] = Cell(_plus_minus(s.test_accuracy))
-        if s.difference is not None:
-            row[2] = Cell(_plus_minus(s.difference, "+"), s.difference.excludes_zero)
+        row = _short_cells(s)
         grid.add_row(*(Text(c.text, style="bold" if c.strong else "") for c in row))
     return grid
 
@@ -114,11 +132,10 @@ def table(summaries: Sequence[ArmSummary]) -> Table:
 def reading(summaries: Sequence[ArmSummary], target_accuracy: float) -> str:
     """What the numbers say, in a few sentences."""
     first, others = summaries[0], summaries[1:]
-    best = max(summaries, key=lambda s: s.test_accuracy.mean)
-    said = [
-        f"{best.name} has the highest mean test accuracy, {100 * best.test_accuracy.mean:.2f} %, "
-        f"over {first.seeds} seed{'s' if first.seeds > 1 else ''}."
-    ]
+    top = max(s.test_accuracy.mean for s in summaries)
+    best = [s.name for s in summaries if s.test_accuracy.mean == top]
+    highest = f"{'has' if len(best) == 1 else 'have'} the highest mean" if others else "has a mean"
+    said = [f"{_and(best)} {highest} test accuracy, {100 * top:.2f} %, over {_seeds(first.seeds)}."]
     better = [s.name for s in others if s.difference and s.difference.low > 0]
     worse = [s.name for s in others if s.difference and s.difference.high < 0]
     if others and first.seeds > 1:
@@ -141,12 +158,20 @@ def reading(summaries: Sequence[ArmSummary], target_accuracy: float) -> str:
                 f"{first.oscillation.mean / calm.oscillation.mean:.2g} times less than that of "
                 f"{first.name}."
             )
+    said += [
+        f"{s.diverged} of {_seeds(s.seeds)} of {s.name} diverged." for s in summaries if s.diverged
+    ]
     missed = [s.name for s in summaries if s.reached < s.seeds]
     if missed:
         said.append(
-            f"Not every seed of {_and(missed)} reached {100 * target_accuracy:g} % validation accuracy."
+            f"Not every seed of {_and(missed)} reached {100 * target_accuracy:g} % validation "
+            "accuracy."
         )
     return " ".join(said)
+
+
+def _seeds(n: int) -> str:
+    return "1 seed" if n == 1 else f"{n} seeds"
 
 
 def _last(x: float) -> float:
@@ -172,7 +197,8 @@ th { border-bottom: 1.5px solid #1a1a1a; border-top: 1.5px solid #1a1a1a; font-w
 tbody tr:last-child td { border-bottom: 1.5px solid #1a1a1a; }
 th:first-child, td:first-child, th:last-child, td:last-child { text-align: left; }
 .key { display: inline-block; width: .8em; height: .8em; border-radius: 2px; margin-right: .5em; }
-svg { width: 100%; height: auto; } dt { font-weight: 600; } dd { margin: 0 0 .4rem 0; }
+svg { width: 100%; min-width: 52rem; height: auto; }
+dt { font-weight: 600; } dd { margin: 0 0 .4rem 0; }
 dl { font-size: .9rem; max-width: 56rem; } pre { background: #f6f6f6; padding: 1rem;
   overflow-x: auto; font-size: .8rem; } summary { cursor: pointer; }
 """
@@ -224,9 +250,9 @@ def page(
 </tbody>
 </table></div>
 <h2>Curves</h2>
-<p class="reading">Lines are means over the seeds, the shading their middle half. Each arm trained the same
-initial weights on the same batches, seed by seed.</p>
-{figure}
+<p class="reading">Lines are means over the seeds, the shading their middle half. Each arm trained
+the same initial weights on the same batches, seed by seed.</p>
+<div class="wide">{figure}</div>
 <h2>What the columns mean</h2>
 <dl>
 {terms}

@@ -1,4 +1,4 @@
-"""From a study's record to what can be said of it: one summary an arm, with intervals over seeds."""
+"""From a study's record to what can be said of it: a summary an arm, intervals over seeds."""
 
 import dataclasses
 import math
@@ -14,6 +14,9 @@ CONFIDENCE = 0.95
 
 # The share of the steps, at the end of a run, in which the loss's oscillation is measured.
 LATE = 0.2
+
+# Smooth schedules in float32 fall by a millionth where they seem flat: such a drop is no cut.
+SMALLEST_CUT = 1e-4
 
 
 class Interval(NamedTuple):
@@ -49,6 +52,21 @@ def mean_interval(values: np.ndarray) -> Interval:
     return Interval(mean, mean - half, mean + half)
 
 
+def paired_interval(a: np.ndarray, b: np.ndarray) -> Interval:
+    """The mean of a - b with its Student-t interval, which leaves out what the pairs share.
+
+    Args:
+      a: one number a seed, f[n].
+      b: the same for the reference, in the same order of seeds, f[n].
+    """
+    return mean_interval(np.subtract(a, b, dtype=np.float64))
+
+
+def _late(loss: np.ndarray) -> np.ndarray:
+    """The last fifth of the steps, and at least the two that a difference needs, f[..., late]."""
+    return loss[..., -max(int(LATE * loss.shape[-1]), 2) :]
+
+
 def oscillation(loss: np.ndarray) -> np.ndarray:
     """How much the training loss jumps from step to step late in training.
 
@@ -59,13 +77,15 @@ def oscillation(loss: np.ndarray) -> np.ndarray:
       loss: f[..., steps].
 
     Returns:
-      In the units of the loss, f[...]; NaN where the run is too short for a difference.
+      In the units of the loss, f[...]; NaN where a loss in there is not finite, or the run is too
+      short for a difference.
     """
-    late = loss[..., -max(int(LATE * loss.shape[-1]), 2) :].astype(np.float64)
-    differences = np.diff(late)
+    late = _late(loss).astype(np.float64)
+    # An infinite loss less an infinite one would warn, where NaN says the same in silence.
+    differences = np.diff(np.where(np.isfinite(late), late, np.nan))
     if differences.shape[-1] == 0:
         return np.full(loss.shape[:-1], np.nan)
-    return np.sqrt(np.mean(differences**2, axis=-1) / 2)
+    return np.asarray(np.sqrt(np.mean(differences**2, axis=-1) / 2))
 
 
 def steps_to_target(val_accuracy: np.ndarray, target: float, steps_per_epoch: int) -> np.ndarray:
@@ -84,8 +104,8 @@ def steps_to_target(val_accuracy: np.ndarray, target: float, steps_per_epoch: in
 def cuts(learning_rate: np.ndarray, fires: np.ndarray) -> np.ndarray:
     """The steps that are the first to run at a cut rate, i[k].
 
-    A cut is a drop of the rate when a trigger fires, or between two flat stretches: step decay has
-    cuts, a cosine has none.
+    A cut is a drop of the rate when a trigger fires, or one of at least a ten-thousandth between
+    two flat stretches: step decay has cuts, a cosine has none.
 
     Args:
       learning_rate: one run's rate in each step, f[steps].
@@ -94,8 +114,8 @@ def cuts(learning_rate: np.ndarray, fires: np.ndarray) -> np.ndarray:
     change = np.diff(learning_rate)
     flat_before = np.append(True, change[:-1] == 0)
     flat_after = np.append(change[1:] == 0, True)
-    stands_out = (flat_before & flat_after) | (np.diff(fires) > 0)
-    return np.flatnonzero((change < 0) & stands_out) + 1
+    stair = flat_before & flat_after & (change <= -SMALLEST_CUT * learning_rate[:-1])
+    return np.flatnonzero((change < 0) & (stair | (np.diff(fires) > 0))) + 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,17 +125,19 @@ class ArmSummary:
     Attributes:
       name: the arm's name.
       seeds: number of seeds.
-      diverged: seeds whose training loss was not finite at the end; they are left out of the final
-        loss and the oscillation.
+      diverged: seeds with a training loss that is not finite after the last step or in the last
+        fifth of the steps; they are left out of the final loss and the oscillation alone.
       test_accuracy: share of right test answers after the last step, 0 to 1.
       difference: test accuracy minus that of the first arm with the same seed; None for the first.
       final_loss: mean loss over the training set after the last step.
       gap: training accuracy minus test accuracy, after the last step.
       oscillation: see `oscillation`.
       reached: seeds that reached the target validation accuracy.
-      steps_to_target: median over the seeds of the steps to get there; None where half or fewer did.
+      steps_to_target: median over the seeds of the steps to get there; None where half or fewer
+        did.
       cuts: mean number of cuts in a run.
-      cut_steps: the median step of the first cut, the second, and so on, over the runs that had it.
+      cut_steps: the median step of the first cut, the second, and so on, over the runs that had
+        it.
     """
 
     name: str
@@ -141,7 +163,7 @@ def summarise(
     summaries = []
     for i, name in enumerate(arms):
         accuracy = history.test_accuracy[i].astype(np.float64)
-        finite = np.isfinite(history.train_loss[i]) & np.isfinite(jumps[i])
+        finite = np.isfinite(history.train_loss[i]) & np.isfinite(_late(history.loss[i])).all(-1)
         median = float(np.median(steps_needed[i]))
         cut = [
             cuts(rate, fires)
@@ -152,9 +174,9 @@ def summarise(
             ArmSummary(
                 name=name,
                 seeds=len(accuracy),
-                diverged=int(np.sum(~np.isfinite(history.train_loss[i]))),
+                diverged=int(np.sum(~finite)),
                 test_accuracy=mean_interval(accuracy),
-                difference=mean_interval(accuracy - history.test_accuracy[0]) if i else None,
+                difference=paired_interval(accuracy, history.test_accuracy[0]) if i else None,
                 final_loss=mean_interval(history.train_loss[i][finite]),
                 gap=mean_interval(history.train_accuracy[i] - accuracy),
                 oscillation=mean_interval(jumps[i][finite]),

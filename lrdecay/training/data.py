@@ -3,26 +3,38 @@
 import gzip
 import importlib.util
 import os
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float32, Int32, Shaped, UInt8
 
 from lrdecay.arguments import Number, checked
 
 # The split is part of a data set: the same for every seed of every study.
 _SPLIT_SEED = 0
 
-_FASHION_MNIST_FOLDERS = (Path("/usr/share/datasets/fashion-mnist"),)
+_SYSTEM_FOLDER = Path("/usr/share/datasets/fashion-mnist")
+
+# The number of examples of each file; images and labels by turns, as `load` reads them.
+_FASHION_MNIST = {
+    "train-images-idx3-ubyte": 60_000,
+    "train-labels-idx1-ubyte": 60_000,
+    "t10k-images-idx3-ubyte": 10_000,
+    "t10k-labels-idx1-ubyte": 10_000,
+}
 
 
 class Split(NamedTuple):
-    """Images, scaled by the mean and deviation of the training pixels, and their labels."""
+    """Examples: images, and the labels from 0 to classes - 1.
 
-    images: Float[np.ndarray, "n height width channels"]
-    labels: Int[np.ndarray, " n"]
+    The images are scaled so that the pixels of the training split have mean 0 and variance 1.
+    """
+
+    images: Float32[np.ndarray, "n height width channels"]
+    labels: Int32[np.ndarray, " n"]
 
 
 class Dataset(NamedTuple):
@@ -47,12 +59,15 @@ class Source(NamedTuple):
     classes: int
 
 
-def _scaled(train: tuple, validation: tuple, test: tuple) -> Dataset:
-    """The splits as float32 images with one channel, scaled alike by the training pixels."""
-    mean, deviation = np.mean(train[0], dtype=np.float64), np.std(train[0], dtype=np.float64)
+Raw = tuple[Shaped[np.ndarray, "_ height width"], Shaped[np.ndarray, " _"]]
+
+
+def _scaled(train: Raw, validation: Raw, test: Raw) -> Dataset:
+    """The splits with one channel, all scaled by the mean and deviation of the training pixels."""
+    mean, deviation = (np.float32(f(train[0], dtype=np.float64)) for f in (np.mean, np.std))
 
     def split(images: np.ndarray, labels: np.ndarray) -> Split:
-        scaled = (images.astype(np.float32) - np.float32(mean)) / np.float32(deviation)
+        scaled = (images.astype(np.float32) - mean) / deviation
         return Split(scaled[..., None], labels.astype(np.int32))
 
     return Dataset(split(*train), split(*validation), split(*test))
@@ -77,47 +92,58 @@ def digits() -> Source:
         from sklearn.datasets import load_digits
         from sklearn.model_selection import train_test_split
 
-        images, labels = load_digits().images, load_digits().target
+        pixels, labels = load_digits(return_X_y=True)
+        images = pixels.reshape(-1, 8, 8)
 
-        def split(rows: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
-            parts = train_test_split(
-                rows, test_size=n, stratify=labels[rows], random_state=_SPLIT_SEED
+        def split(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            rest, held_out = train_test_split(
+                rows, test_size=300, stratify=labels[rows], random_state=_SPLIT_SEED
             )
-            return parts[0], parts[1]
+            return rest, held_out
 
-        rest, test = split(np.arange(len(labels)), 300)
-        train, validation = split(rest, 300)
+        rest, test = split(np.arange(len(labels)))
+        train, validation = split(rest)
         return _scaled(*((images[rows], labels[rows]) for rows in (train, validation, test)))
 
     return Source(load, train_size=1197, classes=10)
 
 
-def _find(folders: list[Path], name: str) -> Path | None:
-    """An idx file in one of the folders, compressed or not."""
-    files = (folder / (name + ending) for folder in folders for ending in ("", ".gz"))
-    return next((file for file in files if file.is_file()), None)
-
-
-def read_idx(path: Path) -> np.ndarray:
+def read_idx(path: Path) -> UInt8[np.ndarray, "*shape"]:
     """Reads an array of bytes from an idx file, compressed if its name ends in .gz.
 
-    Format: two zero bytes, the type (8 for unsigned bytes), the number of dimensions, each
-    dimension as a big-endian 32-bit integer, and the values in row-major order.
+    Format: the magic number (two zero bytes, 8 for unsigned bytes, the number of dimensions), each
+    dimension as a big-endian 32-bit integer, and the values in row-major order. Source: LeCun,
+    Cortes & Burges, the MNIST database.
 
     Raises:
       ValueError: the file is damaged or of another format.
     """
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (EOFError, gzip.BadGzipFile) as error:
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise ValueError(f"{path} is damaged: {error}") from error
-    if len(content) < 4 or content[:3] != b"\x00\x00\x08":
-        raise ValueError(f"{path} is no idx file of unsigned bytes")
+    if len(content) < 4 or content[:3] != b"\0\0\x08":
+        raise ValueError(f"{path} is not an idx file of unsigned bytes")
     header = 4 + 4 * content[3]
-    shape = np.frombuffer(content[4:header], ">u4").astype(int)
-    if len(shape) != content[3] or len(content) != header + np.prod(shape):
-        raise ValueError(f"{path} is damaged: {len(content)} bytes do not match its header")
+    if len(content) < header:
+        raise ValueError(f"{path} is damaged: it ends within its header")
+    shape = np.frombuffer(content[4:header], ">u4").astype(np.int64)
+    if len(content) - header != np.prod(shape):
+        raise ValueError(
+            f"{path} is damaged: {len(content) - header} values, not the "
+            f"{' x '.join(map(str, shape))} of its header"
+        )
     return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
+
+
+def _find(folder: Path, names: Sequence[str]) -> list[Path] | None:
+    """The files of these names in a folder, compressed or not; None if any is missing."""
+    found = [
+        next((f for f in (folder / name, folder / f"{name}.gz") if f.is_file()), None)
+        for name in names
+    ]
+    files = [file for file in found if file is not None]
+    return files if len(files) == len(names) else None
 
 
 @checked
@@ -127,32 +153,37 @@ def fashion_mnist(
     """Fashion-MNIST: images of 28x28 pixels of clothes, 10 classes (Xiao, Rasul & Vollgraf 2017).
 
     Of the 60 000 training images, 5000 are for validation and up to 55 000 for training. The test
-    split is the set's own, of 10 000.
+    split is the set's own, of 10 000. The four idx files are looked for in `$LRDECAY_DATA`,
+    in its folder `fashion-mnist`, and where the Debian package puts them.
 
     Args:
       train_size: number of training examples, 1 to 55 000; a smaller number takes the first of a
         larger one.
 
     Raises:
-      FileNotFoundError: the files are in none of the places looked at.
+      FileNotFoundError: no folder has all four files.
+      TypeError, ValueError: `train_size` is no integer, or out of range.
     """
-    given = [Path(p) for p in [os.environ.get("LRDECAY_DATA")] if p]
-    folders = [*given, *(p / "fashion-mnist" for p in given), *_FASHION_MNIST_FOLDERS]
-    names = [
-        f"{s}-{kind}-ubyte" for s in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")
-    ]
-    files = [_find(folders, name) for name in names]
-    if missing := [name for name, file in zip(names, files, strict=True) if file is None]:
+    given = os.environ.get("LRDECAY_DATA")
+    own = [Path(given), Path(given, "fashion-mnist")] if given else []
+    folders = [*own, _SYSTEM_FOLDER]
+    files = next((f for folder in folders if (f := _find(folder, list(_FASHION_MNIST)))), None)
+    if files is None:
         raise FileNotFoundError(
-            f"Fashion-MNIST: no {missing[0]}[.gz] in {', '.join(map(str, folders))}; install the "
-            "Debian package dataset-fashion-mnist, or put the four idx files of "
-            "github.com/zalandoresearch/fashion-mnist into a folder and set LRDECAY_DATA to it"
+            f"no folder of {', '.join(map(str, folders))} has the four files of Fashion-MNIST: "
+            "`apt install dataset-fashion-mnist` (Debian, Ubuntu), or download the four idx files "
+            "from github.com/zalandoresearch/fashion-mnist and set LRDECAY_DATA to their folder"
         )
 
     def load() -> Dataset:
-        images, labels, test_images, test_labels = (read_idx(f) for f in files if f is not None)
+        arrays = [read_idx(file) for file in files]
+        for file, array, n in zip(files, arrays, _FASHION_MNIST.values(), strict=True):
+            ndim = 3 if "idx3" in file.name else 1
+            if array.ndim != ndim or len(array) != n:
+                raise ValueError(f"{file} has shape {array.shape}, not {n} examples")
+        images, labels, test_images, test_labels = arrays
         order = np.random.default_rng(_SPLIT_SEED).permutation(len(labels))
-        train, validation = order[:train_size], order[55_000:]
+        train, validation = order[:train_size], order[-5_000:]
         return _scaled(
             (images[train], labels[train]),
             (images[validation], labels[validation]),

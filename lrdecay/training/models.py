@@ -2,13 +2,14 @@
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Annotated, Any, Literal, NamedTuple, Protocol
 
 import flax.linen as nn
 import jax
 from flax import nnx
 from jaxtyping import Array, Float, Key
 
+from lrdecay.arguments import Number, checked
 from lrdecay.training.convolution import conv_general_dilated
 
 
@@ -16,7 +17,8 @@ class Apply(Protocol):
     """The forward pass.
 
     `train` says which mode layers such as dropout and batch normalisation are in; `key` feeds their
-    noise, and may be left out where there is none. Returns the logits and the new model state.
+    noise, and may be left out where there is none. Returns the logits and the new model state,
+    which is the old one unless in training.
     """
 
     def __call__(  # noqa: D102 - documented above
@@ -36,7 +38,7 @@ class Model(NamedTuple):
     Attributes:
       init: (key, x) -> (params, model_state), where x is an example batch, f32[batch, height,
         width, channels]. The model state is all that changes without a gradient, such as batch
-        statistics.
+        statistics; `{}` where there is nothing of the kind.
       apply: the forward pass.
     """
 
@@ -53,7 +55,7 @@ def from_linen(module: nn.Module) -> Model:
     """
     takes_train = "train" in inspect.signature(module.__call__).parameters
 
-    def mode(train: bool) -> dict[str, bool]:
+    def mode(train: bool) -> dict[str, Any]:
         return {"train": train} if takes_train else {}
 
     def init(key: Array, x: Array) -> tuple[Any, Any]:
@@ -63,12 +65,14 @@ def from_linen(module: nn.Module) -> Model:
     def apply(
         params: Any, model_state: Any, x: Array, *, train: bool, key: Array | None = None
     ) -> tuple[Array, Any]:
-        rngs = {} if key is None else {"dropout": key}
-        variables = {"params": params, **model_state}
-        if not train:
-            return module.apply(variables, x, rngs=rngs, **mode(train)), model_state
-        mutable = list(model_state)
-        return module.apply(variables, x, rngs=rngs, mutable=mutable, **mode(train))
+        logits, updated = module.apply(
+            {"params": params, **model_state},
+            x,
+            rngs={} if key is None else {"dropout": key},
+            mutable=list(model_state) if train else [],
+            **mode(train),
+        )
+        return logits, {**model_state, **updated}
 
     return Model(init, apply)
 
@@ -76,11 +80,18 @@ def from_linen(module: nn.Module) -> Model:
 def from_nnx(build: Callable[[nnx.Rngs], nnx.Module]) -> Model:
     """A Flax NNX module as a `Model`.
 
+    A key given to `apply` restarts every random stream of the module, so that its noise is a
+    function of that key; without one, the streams go on from where the model state left them.
+
     Args:
       build: makes the module, as in `lambda rngs: Net(rngs=rngs)`. The module is called as
-        `module(x)`, in the mode that its `train()` and `eval()` set.
+        `module(x)`, in the mode that its `train()` or `eval()` sets.
     """
-    graph, _, _ = nnx.split(nnx.eval_shape(lambda: build(nnx.Rngs(0))), nnx.Param, ...)
+    example = nnx.eval_shape(lambda: build(nnx.Rngs(0)))
+    graph, _, _ = nnx.split(example, nnx.Param, ...)
+    streams = sorted(
+        {s.key.tag for _, s in nnx.iter_graph(example) if isinstance(s, nnx.RngStream)}
+    )
 
     def init(key: Array, x: Array) -> tuple[Any, Any]:
         del x
@@ -90,15 +101,27 @@ def from_nnx(build: Callable[[nnx.Rngs], nnx.Module]) -> Model:
     def apply(
         params: Any, model_state: Any, x: Array, *, train: bool, key: Array | None = None
     ) -> tuple[Array, Any]:
-        module = nnx.merge(graph, params, model_state, copy=True)
-        if train:
-            module.train()
-        else:
+        module: Any = nnx.merge(graph, params, model_state, copy=True)
+        if not train:
             module.eval()
+            return module(x), model_state
+        module.train()
+        if key is not None:
+            keys = dict(zip(streams, jax.random.split(key, len(streams)), strict=True))
+            nnx.reseed(module, policy="match_shape", **keys)
         logits = module(x)
-        return logits, nnx.to_pure_dict(nnx.split(module, nnx.Param, ...)[2])
+        _, _, updated = nnx.split(module, nnx.Param, ...)
+        return logits, nnx.to_pure_dict(updated)
 
     return Model(init, apply)
+
+
+def _average_pool(x: Float[Array, "b h w c"]) -> Float[Array, "b h//2 w//2 c"]:
+    """Means of 2x2 pixels; an odd last row or column is left out."""
+    batch, height, width, channels = x.shape
+    x = x[:, : height // 2 * 2, : width // 2 * 2]
+    # Linen's own avg_pool divides by an integer, which strict dtype promotion refuses.
+    return x.reshape(batch, height // 2, 2, width // 2, 2, channels).mean((2, 4))
 
 
 class CNN(nn.Module):
@@ -108,7 +131,8 @@ class CNN(nn.Module):
       features: channels of each block.
       hidden: width of the first dense layer.
       classes: number of classes.
-      batch_norm: whether each convolution is followed by batch normalisation.
+      batch_norm: whether each convolution is followed by batch normalisation (Ioffe & Szegedy
+        2015), in place of its bias.
     """
 
     features: Sequence[int]
@@ -118,11 +142,17 @@ class CNN(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> Array:
+        """f32[batch, height, width, channels] to logits, f32[batch, classes]."""
         for features in self.features:
-            x = nn.Conv(features, (3, 3), conv_general_dilated=conv_general_dilated)(x)
+            x = nn.Conv(
+                features,
+                (3, 3),
+                use_bias=not self.batch_norm,
+                conv_general_dilated=conv_general_dilated,
+            )(x)
             if self.batch_norm:
                 x = nn.BatchNorm(use_running_average=not train, momentum=0.9)(x)
-            x = nn.avg_pool(nn.relu(x), (2, 2), (2, 2))
+            x = _average_pool(nn.relu(x))
         x = nn.relu(nn.Dense(self.hidden)(x.reshape(len(x), -1)))
         return nn.Dense(self.classes)(x)
 
@@ -130,18 +160,23 @@ class CNN(nn.Module):
 _SIZES = {"small": ((16, 32), 64), "medium": ((32, 64), 256), "large": ((64, 128, 256), 256)}
 
 
+@checked
 def cnn(
-    classes: int,
+    classes: Annotated[int, Number(int, low=1)],
     size: Literal["small", "medium", "large"] = "small",
     batch_norm: bool = False,
 ) -> Model:
     """A convolutional network for images of at least 8x8 pixels.
 
     Args:
-      classes: number of classes.
+      classes: number of classes, at least 1.
       size: channels of the blocks and width of the dense layer: small (16, 32; 64), medium (32,
         64; 256) or large (64, 128, 256; 256).
       batch_norm: whether each convolution is followed by batch normalisation.
+
+    Raises:
+      TypeError: `classes` is no integer.
+      ValueError: `classes` is out of range, or the size unknown.
     """
     features, hidden = _SIZES[size]
     return from_linen(CNN(features, hidden, classes, batch_norm))
