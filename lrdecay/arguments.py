@@ -72,7 +72,7 @@ class Number(NamedTuple):
         if np.ndim(array) != self.many or not any(jnp.issubdtype(array.dtype, k) for k in kinds):
             got = f"{array.dtype}{list(array.shape)}" if traced else repr(value)
             raise TypeError(f"{name} must be {self.allowed}, got {got}")
-        if not traced and not self._within(array.astype(np.float64)):
+        if not traced and not self._within(np.asarray(array, np.float64)):
             raise ValueError(f"{name} must be {self.allowed}, got {value}")
 
     def _within(self, x: np.ndarray) -> bool:

@@ -116,7 +116,8 @@ def _run(path: Path, settings: Sequence[str], out: Path | None, overwrite: bool)
     seconds = time.perf_counter() - start
     facts = (
         f"{len(names)} arms, {len(config.seed_list)} seeds, {study.run.steps} steps each "
-        f"({config.epochs} epochs). {seconds:.0f} s, of which {timing.compile_seconds:.0f} s compiling."
+        f"({config.epochs} epochs). {seconds:.0f} s, of which {timing.compile_seconds:.0f} s "
+        "compiling."
     )
     text = page(this["config"], facts, summaries, figure, this["versions"])
     folder.finish(

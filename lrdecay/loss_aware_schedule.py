@@ -131,10 +131,7 @@ class LossAware:
     def __call__(self, state: LossAwareState, **extra_args: Any) -> jax.Array:
         """The rate of the next step, known before that step runs."""
         settled = self._settle(state)
-        if self._stateful:
-            rate = self.base(settled.base, **extra_args)
-        else:
-            rate = self.base(settled.count)
+        rate = self.base(settled.base, **extra_args) if self._stateful else self.base(settled.count)
         dtype = jnp.result_type(float)
         factor = self.how(settled.fires, settled.since)
         return jnp.asarray(rate, dtype) * jnp.asarray(factor, dtype)
@@ -159,8 +156,8 @@ class LossAware:
             for name, box in settled.inbox.items()
         }
         return settled._replace(
-            count=optax.safe_increment(settled.count),
-            since=optax.safe_increment(settled.since),
+            count=jnp.asarray(optax.safe_increment(settled.count)),
+            since=jnp.asarray(optax.safe_increment(settled.since)),
             inbox=inbox,
             base=self.base.update(settled.base, **extra_args) if self._stateful else (),
         )

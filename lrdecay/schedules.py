@@ -168,7 +168,7 @@ def join(schedules: Sequence[RateOrSchedule], boundaries: Boundaries) -> Schedul
         raise ValueError(
             f"boundaries must be one fewer than schedules, got {len(starts)} for {len(parts)}"
         )
-    known = [int(s) for s in starts if not isinstance(s, jax.core.Tracer)]
+    known = [int(np.asarray(s)) for s in starts if not isinstance(s, jax.core.Tracer)]
     if known != sorted(known):
         raise ValueError(f"boundaries must not fall, got {known}")
 
@@ -214,6 +214,6 @@ def warmup(
     after = as_schedule(schedule)
 
     def climb(count: ArrayLike) -> jax.Array:
-        return linear(init_value, after(0), warmup_steps)(count)
+        return _float(linear(init_value, after(0), warmup_steps)(count))
 
     return join([climb, after], [warmup_steps])

@@ -62,7 +62,7 @@ def scale_by_learning_rate(
 
     def update(
         updates: optax.Updates,
-        state: LearningRateState,
+        state: Any,
         params: optax.Params | None = None,
         **extra_args: Any,
     ) -> tuple[optax.Updates, LearningRateState]:
@@ -118,7 +118,7 @@ def with_learning_rate(
 
     def update(
         updates: optax.Updates,
-        state: LearningRateState,
+        state: Any,
         params: optax.Params | None = None,
         **extra_args: Any,
     ) -> tuple[optax.Updates, LearningRateState]:

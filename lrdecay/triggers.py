@@ -1,7 +1,7 @@
 """Triggers: *when* the rate should change, as small state machines over observed numbers.
 
-A trigger is a pair of pure functions, like an Optax transformation. Its state is a pytree of float32
-and int32 scalars of fixed shape, whatever the precision of what it observes.
+A trigger is a pair of pure functions, like an Optax transformation. Its state is a pytree of
+float32 and int32 scalars of fixed shape, whatever the precision of what it observes.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""The Optax transformation: what it applies, records and hears, under everything that can hold it."""
+"""The Optax transformation: what it applies, records and hears, inside of all that can hold it."""
 
 import functools
 
@@ -139,7 +139,8 @@ def test_the_rate_recorded_is_the_rate_applied():
         rate = lrdecay.learning_rate(state)
         # The first loss is the best so far; each one after it is a plateau of one.
         np.testing.assert_allclose(rate, BASE(t) * 0.1 ** max(t - 1, 0), rtol=1e-6)
-        chex.assert_trees_all_close(updates, jax.tree.map(lambda m: -rate * m, momentum), rtol=1e-6)
+        expected = optax.tree.scale(-rate, momentum)
+        chex.assert_trees_all_close(updates, expected, rtol=1e-6)
 
 
 def test_nested_rates_multiply_and_hear_the_same_loss():
@@ -236,7 +237,7 @@ def test_one_program_sweeps_hyperparameters():
         tx = lrdecay.scale_by_learning_rate(aware(peak, patience, factor))
 
         def step(state, _):
-            updates, state = tx.update(PARAMS, state, value=1.0)
+            _, state = tx.update(PARAMS, state, value=1.0)
             return state, lrdecay.learning_rate(state)
 
         return jax.lax.scan(step, tx.init(PARAMS), length=9)[1][-1]

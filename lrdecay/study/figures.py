@@ -104,7 +104,7 @@ def curves(
     rows = -(-len(arms) // columns)
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(12, 4.6 + 2.2 * rows), layout="constrained")
-        above, below = figure.subfigures(2, 1, height_ratios=[4.2, 2.2 * rows])
+        above, below = figure.subfigures(2, 1, height_ratios=[4.2, 2.2 * rows], squeeze=False)[:, 0]
         left, right = above.subplots(1, 2)
         _draw_loss(left, history.loss)
         _draw_accuracy(right, history.val_accuracy, steps_per_epoch, target_accuracy)

@@ -1,7 +1,6 @@
 """A study's folder on disk: what is in it, and whose it is."""
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Lets `write` fill a temporary file beside `path`, then puts it in its place."""
     temporary = path.with_name(f".part-{path.name}")
     write(temporary)
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -92,7 +91,7 @@ class Folder:
         return self.summary.exists()
 
     def finish(self, *, report: str, figure: str, summary: dict[str, Any]) -> None:
-        """Writes the results, the summary last, and lets go of the runs, which the history holds."""
+        """Writes the results, the summary last, and deletes the runs, which the history holds."""
         write_atomically(self.report, lambda p: p.write_text(report, encoding="utf-8"))
         write_atomically(self.figure, lambda p: p.write_text(figure, encoding="utf-8"))
         write_json(self.summary, summary)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import optax
 from optax.schedules import StatefulSchedule
 
-from lrdecay.arguments import Count, Number
+from lrdecay.arguments import Number
 from lrdecay.loss_aware_schedule import LOSS
 from lrdecay.registry import did_you_mean
 from lrdecay.study.config import ConfigError
@@ -17,6 +17,7 @@ from lrdecay.training.engine import EPOCH_METRICS
 from lrdecay.training.models import Model
 from lrdecay.transform import watched
 
+AtLeastOne = Annotated[int, Number(int, low=1)]
 Share = Annotated[float, Number(low=0, high=1, open_low=True)]
 
 
@@ -37,13 +38,13 @@ class Config:
     """
 
     name: str
-    epochs: Count
+    epochs: AtLeastOne
     data: dict[str, Any]
     model: dict[str, Any]
     optimizer: dict[str, Any]
     arms: dict[str, dict[str, Any]]
     seeds: list[int] | int = 10
-    batch_size: Count = 64
+    batch_size: AtLeastOne = 64
     target_accuracy: Share = 0.95
 
     @property

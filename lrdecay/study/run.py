@@ -133,7 +133,7 @@ def _run_one(
     epoch: Any,
     score: dict[str, Any],
     on_progress: OnProgress,
-) -> dict[str, np.ndarray]:
+) -> dict[str, Any]:
     """One arm with one seed: what `History` holds, without its first two axes."""
     key = jax.random.key(seed)
     state = init(model, arm.optimizer, key, data.train.images[: plan.config.batch_size])

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, Key
 
 from lrdecay.training.data import Split
@@ -56,7 +57,10 @@ class Score(NamedTuple):
 
 
 def init(
-    model: Model, optimizer: optax.GradientTransformationExtraArgs, key: Key[Array, ""], x: Array
+    model: Model,
+    optimizer: optax.GradientTransformationExtraArgs,
+    key: Key[Array, ""],
+    x: ArrayLike,
 ) -> TrainState:
     """The state before training. The weights depend on `key` alone, not on the optimizer.
 
@@ -108,7 +112,9 @@ def train_step(
     (loss, model_state), grads = jax.value_and_grad(loss_of, has_aux=True)(state.params)
     updates, opt_state = optimizer.update(grads, state.opt_state, state.params, value=loss)
     params = optax.apply_updates(state.params, updates)
-    record = Steps(loss, optax.tree.norm(grads), learning_rate(opt_state), fires(opt_state))
+    rate = learning_rate(opt_state)
+    assert not isinstance(rate, dict)  # several rates have no one record
+    record = Steps(loss, optax.tree.norm(grads), rate, fires(opt_state))
     return TrainState(params, model_state, opt_state), record
 
 

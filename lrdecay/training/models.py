@@ -42,7 +42,7 @@ class Model(NamedTuple):
       apply: the forward pass.
     """
 
-    init: Callable[[Array, Array], tuple[Any, Any]]
+    init: Callable[[Array, Any], tuple[Any, Any]]
     apply: Apply
 
 
