@@ -1,9 +1,10 @@
-"""The README's own lines: its Python runs, its configuration plans, its configurations are there."""
+"""The README's own lines: its Python runs, its configuration plans, its files are there."""
 
 import re
 import tomllib
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -17,6 +18,7 @@ def blocks(language):
     return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
 
 
+@jax.numpy_dtype_promotion("standard")  # as a reader has it
 def test_its_python_runs_and_applies_the_first_rates():
     names = {}
     first, second = blocks("python")
