@@ -142,7 +142,7 @@ def _in_words(state: LossAwareState, rate: Any, factor: Any) -> str:
         why = WORDS[Reason(int(cause.reason))].format(*map(float, cause.evidence))
         said.append(f"{what} at step {state.count - state.since}: {why}.")
     if state.nonfinite:
-        said.append(f"{state.nonfinite} values were not finite.")
+        said.append(f"Non-finite values so far: {state.nonfinite}.")
     if isinstance(state.base, LossAwareState):
         inner = state.base
         said.append(f"The base: {_in_words(inner, inner.decision.rate, inner.decision.factor)}")
@@ -263,10 +263,12 @@ def set_factor(opt_state: optax.OptState, factor: Positive) -> optax.OptState:
 
 def _at_step(schedule: Any, step: ArrayLike) -> Any:
     """The state of a schedule with its clock set; a nested one has the same clock."""
-    if not hasattr(schedule, "count"):
+    if "count" not in getattr(schedule, "_fields", ()):
         return schedule
     moved = schedule._replace(count=jnp.asarray(step, jnp.int32))
-    return moved._replace(base=_at_step(moved.base, step)) if hasattr(moved, "base") else moved
+    if isinstance(moved, LossAwareState):
+        moved = moved._replace(base=_at_step(moved.base, step))
+    return moved
 
 
 @checked
