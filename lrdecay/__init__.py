@@ -7,6 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lrdecay.checkpoint import from_dict, to_dict
     from lrdecay.decays import Decay, cooldown, dip, multiply, restart, rungs, smooth_multiply
     from lrdecay.loss_aware_schedule import Decision, LossAware, loss_aware
     from lrdecay.optimizer_state import (
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "checkpoint": ("from_dict", "to_dict"),
     "decays": ("Decay", "cooldown", "dip", "multiply", "restart", "rungs", "smooth_multiply"),
     "loss_aware_schedule": ("Decision", "LossAware", "loss_aware"),
     "optimizer_state": (
@@ -86,6 +88,7 @@ __all__ = [
     "explain",
     "exponential",
     "fires",
+    "from_dict",
     "join",
     "learning_rate",
     "linear",
@@ -100,6 +103,7 @@ __all__ = [
     "set_factor",
     "smooth_multiply",
     "step",
+    "to_dict",
     "warmup",
     "watch",
     "watched",

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jax.tree_util import DictKey, GetAttrKey
+from jax.tree_util import DictKey, GetAttrKey, keystr
 from jax.typing import ArrayLike
 
 from lrdecay.arguments import CountOrZero, Positive, checked
@@ -45,10 +45,6 @@ def _without_box(path: tuple[Any, ...]) -> tuple[Any, ...]:
     return path[:-1] if path[-1:] == (GetAttrKey("value"),) else path
 
 
-def _name(key: Any) -> str:
-    return str(next(getattr(key, a) for a in ("key", "name", "idx") if hasattr(key, a)))
-
-
 def _by_group(found: dict[tuple[Any, ...], Any]) -> Any:
     """What was found in a state by path: the thing itself if it is one, a dict by group if not."""
     if len(found) == 1:
@@ -59,7 +55,7 @@ def _by_group(found: dict[tuple[Any, ...], Any]) -> Any:
         own = [key for key in path if key not in shared]
         # Labels of groups are dictionary keys; positions in a chain say nothing beside them.
         labels = [key for key in own if isinstance(key, DictKey)] or own
-        groups["/".join(map(_name, labels))] = value
+        groups[keystr(tuple(labels), simple=True, separator="/")] = value
     return groups
 
 
@@ -94,7 +90,7 @@ def _decides(x: Any) -> bool:
     return isinstance(x, LearningRateState | LossAwareState)
 
 
-def _deciders(opt_state: optax.OptState) -> dict[tuple[Any, ...], Any]:
+def deciders(opt_state: optax.OptState) -> dict[tuple[Any, ...], Any]:
     """The outermost states that decide a rate, by path."""
     nodes = jax.tree_util.tree_leaves_with_path(opt_state, is_leaf=_decides)
     found = {path: node for path, node in nodes if _decides(node)}
@@ -126,7 +122,7 @@ def decision(opt_state: optax.OptState) -> Decision | dict[str, Decision]:
         rate, schedule = node.learning_rate, jnp.int32(Reason.SCHEDULE)
         return Decision(rate, rate / node.factor, node.factor, schedule)
 
-    return _by_group({path: of(node) for path, node in _deciders(opt_state).items()})
+    return _by_group({path: of(node) for path, node in deciders(opt_state).items()})
 
 
 def _in_words(state: LossAwareState, rate: Any, factor: Any) -> str:
@@ -167,7 +163,7 @@ def explain(opt_state: optax.OptState) -> str:
             return _in_words(schedule, made.rate, made.factor)
         return f"rate {made.rate:.4g}, as the schedule says."
 
-    said = _by_group({path: of(node) for path, node in _deciders(opt_state).items()})
+    said = _by_group({path: of(node) for path, node in deciders(opt_state).items()})
     return said if isinstance(said, str) else "\n".join(f"{k}: {v}" for k, v in said.items())
 
 
@@ -185,7 +181,9 @@ def _inboxes(opt_state: optax.OptState) -> tuple[list[tuple[str | None, Any]], A
         return isinstance(x, Inbox)
 
     nodes, treedef = jax.tree_util.tree_flatten_with_path(opt_state, is_leaf=is_inbox)
-    return [(_name(path[-1]) if is_inbox(x) else None, x) for path, x in nodes], treedef
+    return [
+        (keystr(path[-1:], simple=True) if is_inbox(x) else None, x) for path, x in nodes
+    ], treedef
 
 
 def watched(opt_state: optax.OptState) -> tuple[str, ...]:
@@ -292,7 +290,7 @@ def rebase(
     """
     olds, form = jax.tree.flatten(opt_state, is_leaf=_decides)
     news, other = jax.tree.flatten(fresh, is_leaf=_decides)
-    _deciders(opt_state)
+    deciders(opt_state)
     if form != other:
         raise ValueError(f"fresh must be of the same form as opt_state, got {other}, not {form}")
 
