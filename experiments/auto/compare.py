@@ -56,7 +56,7 @@ def study(
     folder = Folder(out)
     folder.check(identity(made), overwrite=False)
     folder.open(identity(made), overwrite=False)
-    done = 0
+    done, total = 0, len(arms) * len(seeds) * made.run.steps
 
     def on_progress(arm: str, seed: int, steps: int) -> None:
         nonlocal done
