@@ -7,45 +7,88 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lrdecay.decays import Decay, multiply, rungs
-    from lrdecay.loss_aware_schedule import LossAware, loss_aware
-    from lrdecay.schedules import constant, cosine, exponential, join, linear, step, warmup
-    from lrdecay.transform import (
+    from lrdecay.checkpoint import from_dict, to_dict
+    from lrdecay.decays import Decay, cooldown, dip, multiply, restart, rungs, smooth_multiply
+    from lrdecay.loss_aware_schedule import Decision, LossAware, loss_aware
+    from lrdecay.optimizer_state import (
+        decision,
+        explain,
         fires,
         learning_rate,
         observe,
-        scale_by_learning_rate,
+        rebase,
+        set_factor,
         watched,
-        with_learning_rate,
     )
-    from lrdecay.triggers import Trigger, plateau, watch
+    from lrdecay.schedules import constant, cosine, exponential, join, linear, step, warmup
+    from lrdecay.transform import scale_by_learning_rate, with_learning_rate
+    from lrdecay.triggers import (
+        Reason,
+        Trigger,
+        Verdict,
+        all_of,
+        any_of,
+        at,
+        at_most,
+        every,
+        plateau,
+        watch,
+    )
 
 __version__ = "0.1.0"
 
 _HOME = {
-    "decays": ("Decay", "multiply", "rungs"),
-    "loss_aware_schedule": ("LossAware", "loss_aware"),
-    "schedules": ("constant", "cosine", "exponential", "join", "linear", "step", "warmup"),
-    "transform": (
+    "checkpoint": ("from_dict", "to_dict"),
+    "decays": ("Decay", "cooldown", "dip", "multiply", "restart", "rungs", "smooth_multiply"),
+    "loss_aware_schedule": ("Decision", "LossAware", "loss_aware"),
+    "optimizer_state": (
+        "decision",
+        "explain",
         "fires",
         "learning_rate",
         "observe",
-        "scale_by_learning_rate",
+        "rebase",
+        "set_factor",
         "watched",
-        "with_learning_rate",
     ),
-    "triggers": ("Trigger", "plateau", "watch"),
+    "schedules": ("constant", "cosine", "exponential", "join", "linear", "step", "warmup"),
+    "transform": ("scale_by_learning_rate", "with_learning_rate"),
+    "triggers": (
+        "Reason",
+        "Trigger",
+        "Verdict",
+        "all_of",
+        "any_of",
+        "at",
+        "at_most",
+        "every",
+        "plateau",
+        "watch",
+    ),
 }
 _HOME_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
     "Decay",
+    "Decision",
     "LossAware",
+    "Reason",
     "Trigger",
+    "Verdict",
+    "all_of",
+    "any_of",
+    "at",
+    "at_most",
     "constant",
+    "cooldown",
     "cosine",
+    "decision",
+    "dip",
+    "every",
+    "explain",
     "exponential",
     "fires",
+    "from_dict",
     "join",
     "learning_rate",
     "linear",
@@ -53,9 +96,14 @@ __all__ = [
     "multiply",
     "observe",
     "plateau",
+    "rebase",
+    "restart",
     "rungs",
     "scale_by_learning_rate",
+    "set_factor",
+    "smooth_multiply",
     "step",
+    "to_dict",
     "warmup",
     "watch",
     "watched",

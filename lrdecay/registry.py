@@ -23,10 +23,17 @@ FACTORIES: dict[str, dict[str, str]] = {
     },
     "trigger": {
         "plateau": "lrdecay.triggers:plateau",
+        "at": "lrdecay.triggers:at",
+        "every": "lrdecay.triggers:every",
+        "at_most": "lrdecay.triggers:at_most",
     },
     "decay": {
         "multiply": "lrdecay.decays:multiply",
         "rungs": "lrdecay.decays:rungs",
+        "smooth_multiply": "lrdecay.decays:smooth_multiply",
+        "cooldown": "lrdecay.decays:cooldown",
+        "restart": "lrdecay.decays:restart",
+        "dip": "lrdecay.decays:dip",
     },
     "optimizer": {
         "sgd": "lrdecay.training.optimizers:sgd",

@@ -90,7 +90,7 @@ def test_one_compilation(kind, name):
     state = schedule.init()
     for value in (*NOISY[:5], np.float32(np.nan)):
         state, _ = step(state, value)
-        state = lrdecay.observe(state, value=1.0)
+        state = lrdecay.observe(state, **dict.fromkeys(lrdecay.watched(state), 1.0))
     assert step._cache_size() == 1
 
 
@@ -136,8 +136,11 @@ def test_nonfinite_values_are_counted_and_otherwise_as_if_they_had_not_come(kind
         state = schedule.update(state, value=value)
         clean = schedule.update(clean, value=value if np.isfinite(value) else None)
     state, clean = schedule.update(state, value=None), schedule.update(clean, value=None)
-    assert state.nonfinite == np.sum(~np.isfinite(values))
-    chex.assert_trees_all_equal(state._replace(nonfinite=clean.nonfinite), clean)
+    expected = np.sum(~np.isfinite(values)) if "value" in lrdecay.watched(state) else 0
+    assert state.nonfinite == expected
+    # They also have a reason code of their own in the decision record.
+    told = {"nonfinite": clean.nonfinite, "decision": clean.decision}
+    chex.assert_trees_all_equal(state._replace(**told), clean)
 
 
 @pytest.mark.parametrize(

@@ -204,7 +204,7 @@ def test_values_of_one_step_count_as_their_mean():
     for loss in (100.0, 100.0, 100.0, 1.0):
         state = lrdecay.observe(state, value=loss)
     _, state = tx.update(PARAMS, state, value=None)
-    assert state.schedule.trigger.best == 75.25
+    assert state.schedule.trigger.rule.best == 75.25
 
 
 def test_the_losses_of_micro_batches_count_as_their_mean():
@@ -213,7 +213,7 @@ def test_the_losses_of_micro_batches_count_as_their_mean():
     for loss in (100.0, 100.0, 100.0, 1.0, 50.0):
         state = lrdecay.observe(state, loss=loss)
         _, state = tx.update(gradients(PARAMS, loss), state, PARAMS)
-    assert state.inner_opt_state.schedule.trigger.best == 75.25
+    assert state.inner_opt_state.schedule.trigger.rule.best == 75.25
     assert state.inner_opt_state.schedule.inbox["loss"].total == 50.0
 
 

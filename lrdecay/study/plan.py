@@ -9,13 +9,14 @@ from optax.schedules import StatefulSchedule
 
 from lrdecay.arguments import Number
 from lrdecay.loss_aware_schedule import LOSS
+from lrdecay.optimizer_state import watched
 from lrdecay.registry import did_you_mean
+from lrdecay.signals import SIGNALS
 from lrdecay.study.config import ConfigError
 from lrdecay.study.sections import RunLength, arguments, build, with_defaults
 from lrdecay.training.data import Source
 from lrdecay.training.engine import EPOCH_METRICS
 from lrdecay.training.models import Model
-from lrdecay.transform import watched
 
 AtLeastOne = Annotated[int, Number(int, low=1)]
 Share = Annotated[float, Number(low=0, high=1, open_low=True)]
@@ -121,7 +122,7 @@ def _check_monitors(schedule: Any, where: str, problems: list[str]) -> None:
     """Refuses a trigger that waits for a metric which training does not report."""
     if not isinstance(schedule, StatefulSchedule):
         return
-    reported = (LOSS, *EPOCH_METRICS)
+    reported = (LOSS, *EPOCH_METRICS, *SIGNALS)
     problems += [
         f"{where}: unknown monitor {name!r}; {did_you_mean(name, reported)}"
         for name in watched(schedule.init())

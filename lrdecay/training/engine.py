@@ -8,9 +8,9 @@ import optax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, Key
 
+from lrdecay.optimizer_state import fires, learning_rate, observe, watched
 from lrdecay.training.data import Split
 from lrdecay.training.models import Model
-from lrdecay.transform import fires, learning_rate, observe, watched
 
 # What an epoch tells the triggers, besides the training loss of each step.
 EPOCH_METRICS = ("val_loss", "val_accuracy")
