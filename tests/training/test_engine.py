@@ -308,7 +308,7 @@ def test_validation_metrics_act_in_the_next_step_without_recompiling(monitor):
     np.testing.assert_array_equal(record.fires, fires)
     np.testing.assert_array_equal(record.learning_rate, np.float32(0.25 * 0.5**fires))
     observed = getattr(scores[0], monitor.removeprefix("val_"))
-    assert state.opt_state.schedule.trigger.best == observed
+    assert state.opt_state.schedule.trigger.rule.best == observed
     assert observed != 0
     # The last epoch's score waits for the step to come.
     inbox = state.opt_state.schedule.inbox[monitor]
