@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from lrdecay.arguments import Count, CountOrZero, NonNegative, Steps, checked
+from lrdecay.arguments import INT32_MAX, Count, CountOrZero, NonNegative, Number, Steps, checked
 from lrdecay.triggers.protocol import Reason, Trigger, watch
 
 
@@ -23,7 +23,7 @@ class PlateauState(NamedTuple):
 
 @checked
 def plateau(
-    patience: Count = 10,
+    patience: CountOrZero = 10,
     rtol: NonNegative = 1e-4,
     atol: NonNegative = 0.0,
     cooldown: CountOrZero = 0,
@@ -31,18 +31,26 @@ def plateau(
     mode: Literal["min", "max"] = "min",
     monitor: str = "value",
     grace: Steps = 0,
+    convention: Literal["optax", "torch", "keras"] = "optax",
 ) -> Trigger:
     """Fires after `patience` observations in a row without an improvement on the best.
 
     An improvement is better than the best by more than `rtol * |best| + atol`, so that negative
     and zero metrics work. The best goes on being updated in a cooldown.
 
-    `patience=n` fires at the n-th bad observation, as in Keras and Optax; PyTorch's `patience=n`
-    cuts one later, and is `patience=n + 1` here. As in PyTorch and Keras, what is observed in one
-    step acts in the next.
+    The conventions differ in what they count, first for `patience=p`, then for `cooldown=c`:
+
+    * "optax": fires at the p-th bad observation, p at least 1; none of the next c counts as bad.
+    * "torch": fires at the (p + 1)-th, so that 0 fires at the first; cooldown as in Optax.
+    * "keras": fires at the p-th, where 0 is the same as 1; only max(c - 1, 0) do not count.
+
+    In all of them what is observed in one step acts in the next, as in PyTorch and Keras. Where the
+    metric is finite and not negative, the decisions are those of PyTorch's `threshold` (`rtol` with
+    its mode "rel", else `atol`), of Keras's `min_delta` (`atol`, with `rtol=0`) and of Optax's
+    `rtol`, `atol` and `accumulation_size` (`window`), whose own cuts come one step earlier.
 
     Args:
-      patience: observations without an improvement, at least 1.
+      patience: observations without an improvement; at least 1, or 0 where the convention says so.
       rtol: relative margin of an improvement.
       atol: absolute margin of an improvement.
       cooldown: observations after each fire in which none counts as bad.
@@ -51,10 +59,15 @@ def plateau(
       monitor: name of the metric: "value" is the loss given to `tx.update(..., value=loss)`, any
         other comes through `observe`.
       grace: steps at the start, such as a warmup, in which nothing is looked at.
+      convention: whose count of `patience` and `cooldown` is meant.
 
     Raises:
-      TypeError, ValueError: a number of the wrong kind or out of range, or an unknown mode.
+      TypeError, ValueError: a number of the wrong kind or out of range, or an unknown word.
     """
+    if convention == "optax":
+        Number(int, low=1, high=INT32_MAX).check("patience", patience)
+    allowed = patience if convention == "torch" else jnp.maximum(patience, 1) - 1
+    rest = jnp.maximum(cooldown, 1) - 1 if convention == "keras" else cooldown
     sign = 1.0 if mode == "min" else -1.0
 
     def init() -> PlateauState:
@@ -67,7 +80,7 @@ def plateau(
         margin = jnp.asarray(rtol, jnp.float32) * scale + jnp.asarray(atol, jnp.float32)
         better = sign * value < sign * state.best - margin
         bad = jnp.where(better | resting, 0, state.bad + 1)
-        fires = bad >= patience
+        fires = bad > allowed
         best = jnp.where(better, value, state.best)
         return PlateauState(best, jnp.where(fires, 0, bad)), fires, (best, bad)
 
@@ -77,7 +90,7 @@ def plateau(
         update,
         reason=Reason.PLATEAU,
         window=window,
-        cooldown=cooldown,
+        cooldown=rest,
         grace=grace,
         restarts=False,
     )
