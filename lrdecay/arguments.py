@@ -24,7 +24,7 @@ INT32_MAX = 2**31 - 1
 
 
 class Number(NamedTuple):
-    """The kind and range of a number; every number must also be finite.
+    """The kind and range of a number; every number must also be finite, as a float32.
 
     Attributes:
       kind: `int`, or `float` (which accepts whole numbers too).
@@ -76,7 +76,7 @@ class Number(NamedTuple):
             raise ValueError(f"{name} must be {self.allowed}, got {value}")
 
     def _within(self, x: np.ndarray) -> bool:
-        within = np.isfinite(x)
+        within = np.abs(x) <= np.finfo(np.float32).max  # False for NaN
         if self.low is not None:
             within &= x > self.low if self.open_low else x >= self.low
         if self.high is not None:
@@ -108,10 +108,10 @@ def number(annotation: Any) -> Number | None:
 
 
 def checked(factory: Callable[P, R]) -> Callable[P, R]:
-    """Makes a factory refuse what its signature does not allow: numbers, and `Literal` words.
+    """Makes a factory refuse what its signature does not allow: numbers, `Literal` words, flags.
 
     Raises (when the factory is called):
-      TypeError: a number of the wrong kind, such as 2.5 for an integer.
+      TypeError: a number of the wrong kind, such as 2.5 for an integer, or a flag that is no bool.
       ValueError: a number out of range or not finite, or an unknown word.
     """
     signature = inspect.signature(factory)
@@ -126,12 +126,16 @@ def checked(factory: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(factory)
     def with_checks(*args: P.args, **kwargs: P.kwargs) -> R:
         for name, value in signature.bind(*args, **kwargs).arguments.items():
+            allowed = alternatives(parameters[name].annotation)
             # A callable in place of a number is a schedule, which has no one value to look at.
-            if name in numbers and value is not None and not callable(value):
+            other = callable(value) if value is not None else type(None) in allowed
+            if name in numbers and not (len(allowed) > 1 and other):
                 numbers[name].check(name, value)
+            if allowed == (bool,) and not isinstance(value, bool):
+                raise TypeError(f"{name} must be True or False, got {value!r}")
             if name in words and value not in words[name]:
-                allowed = " or ".join(map(repr, words[name]))
-                raise ValueError(f"{name} must be {allowed}, got {value!r}")
+                known = " or ".join(map(repr, words[name]))
+                raise ValueError(f"{name} must be {known}, got {value!r}")
         return factory(*args, **kwargs)
 
     return with_checks

@@ -1,0 +1,63 @@
+"""What a schedule is, and what is accepted as one."""
+
+from collections.abc import Callable, Sequence
+from typing import Annotated
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.typing import ArrayLike
+
+from lrdecay.arguments import INT32_MAX, NonNegative, Number, checked
+from lrdecay.schedules.clock import as_float
+
+Schedule = optax.Schedule
+RateOrSchedule = NonNegative | Schedule
+Rates = Annotated[Sequence[ArrayLike] | jax.Array | np.ndarray, Number(low=0, many=True)]
+Boundaries = Annotated[
+    Sequence[ArrayLike] | jax.Array | np.ndarray,
+    Number(int, 0, INT32_MAX, duration=True, many=True),
+]
+
+
+@checked
+def constant(value: NonNegative) -> Schedule:
+    """The same rate at every step."""
+    return lambda count: jnp.broadcast_to(as_float(value), jnp.shape(count))
+
+
+def as_schedule(schedule: RateOrSchedule, name: str = "schedule") -> Schedule:
+    """A schedule as it is; a number as a constant schedule.
+
+    Args:
+      schedule: the one or the other.
+      name: what an error calls it.
+    """
+    if callable(schedule):
+        return schedule
+    Number(low=0).check(name, schedule)
+    return constant(schedule)
+
+
+def floats(schedule: RateOrSchedule, name: str = "schedule") -> Callable[[ArrayLike], jax.Array]:
+    """`as_schedule`, with rates of the default float type, which Optax's own need not have."""
+    inner = as_schedule(schedule, name)
+    return lambda count: as_float(inner(count))
+
+
+def concrete(*values: ArrayLike) -> list[int | float]:
+    """Those of the values that are not traced, and so can be compared."""
+    return [np.asarray(v).item() for v in values if not isinstance(v, jax.core.Tracer)]
+
+
+def boundary_list(boundaries: Boundaries) -> list[ArrayLike]:
+    """The boundaries one by one.
+
+    Raises:
+      ValueError: they fall somewhere; traced ones are not looked at.
+    """
+    known = concrete(*boundaries)
+    if known != sorted(known):
+        raise ValueError(f"boundaries must not fall, got {known}")
+    return list(boundaries)
