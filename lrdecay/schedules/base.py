@@ -41,9 +41,29 @@ def as_schedule(schedule: RateOrSchedule, name: str = "schedule") -> Schedule:
 
 
 def floats(schedule: RateOrSchedule, name: str = "schedule") -> Callable[[ArrayLike], jax.Array]:
-    """`as_schedule`, with rates of the default float type, which Optax's own need not have."""
+    """A schedule to build on, with rates of the default float type, which Optax's need not have.
+
+    Raises:
+      TypeError: it is loss-aware, so that its rate is no function of the step.
+    """
+    if isinstance(schedule, optax.schedules.StatefulSchedule):
+        raise TypeError(
+            f"{name} must be a schedule of the step alone, got {type(schedule).__name__}; build "
+            "on its base instead, as in loss_aware(warmup(base, steps), when=..., how=...)"
+        )
     inner = as_schedule(schedule, name)
     return lambda count: as_float(inner(count))
+
+
+def floats_list(schedules: Sequence[RateOrSchedule]) -> list[Callable[[ArrayLike], jax.Array]]:
+    """`floats` of each of several.
+
+    Raises:
+      TypeError: no list of schedules.
+    """
+    if isinstance(schedules, str) or not isinstance(schedules, Sequence):
+        raise TypeError(f"schedules must be a list of schedules or numbers, got {schedules!r}")
+    return [floats(s, f"schedules[{i}]") for i, s in enumerate(schedules)]
 
 
 def concrete(*values: ArrayLike) -> list[int | float]:

@@ -50,7 +50,8 @@ def half_waves(count: ArrayLike, steps: ArrayLike, waves: ArrayLike) -> tuple[ja
     """The position on a wave that goes `waves` times up or down in `steps` steps, endlessly.
 
     Returns:
-      Whether the nearest turning point is an odd one, and how far it is, in [0, 1/2] half waves.
+      Whether the nearest turning point is an odd one, and how far from it, in half waves in
+      [-1/2, 1/2].
     """
     count, waves = as_count(count), as_float(waves)
     steps = jnp.asarray(steps, count.dtype)
@@ -62,7 +63,7 @@ def half_waves(count: ArrayLike, steps: ArrayLike, waves: ArrayLike) -> tuple[ja
     offset += (waves - as_float(whole)) * (as_float(turns) + as_float(rest) / as_float(steps))
     further = jnp.round(offset)
     odd = (whole * turns + nearest + further.astype(count.dtype)) % 2 == 1
-    return odd, jnp.abs(offset - further)
+    return odd, offset - further
 
 
 def cycle(

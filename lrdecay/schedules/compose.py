@@ -14,6 +14,7 @@ from lrdecay.schedules.base import (
     boundary_list,
     concrete,
     floats,
+    floats_list,
 )
 from lrdecay.schedules.clock import as_count, as_float, shares
 
@@ -32,7 +33,7 @@ def join(schedules: Sequence[RateOrSchedule], boundaries: Boundaries) -> Schedul
     Raises:
       ValueError: not one boundary fewer than schedules, or falling boundaries.
     """
-    parts = [floats(s, f"schedules[{i}]") for i, s in enumerate(schedules)]
+    parts = floats_list(schedules)
     starts = boundary_list(boundaries)
     if len(parts) != len(starts) + 1:
         raise ValueError(
@@ -65,7 +66,7 @@ def product(schedules: Sequence[RateOrSchedule]) -> Schedule:
     Raises:
       ValueError: no schedules.
     """
-    factors = [floats(s, f"schedules[{i}]") for i, s in enumerate(schedules)]
+    factors = floats_list(schedules)
     if not factors:
         raise ValueError("schedules must have at least one, got none")
 

@@ -4,7 +4,6 @@ from typing import Annotated, Literal
 
 import jax
 import jax.numpy as jnp
-import optax
 from jax.typing import ArrayLike
 
 from lrdecay.arguments import NonNegative, Number, Positive, Steps, checked
@@ -43,11 +42,6 @@ def warmup(
       TypeError: `schedule` is loss-aware, so that it has no first value to climb to.
       ValueError: an unknown shape.
     """
-    if isinstance(schedule, optax.schedules.StatefulSchedule):
-        raise TypeError(
-            f"warmup takes a schedule of the step alone, got {type(schedule).__name__}; put the "
-            "warmup inside: loss_aware(warmup(base, steps), when=..., how=...)"
-        )
     after = floats(schedule)
     weights = shapes.backwards(shapes.weights_of(shape))
 

@@ -32,9 +32,9 @@ def cosine(left: jax.Array, done: jax.Array) -> Pair:
     return jnp.sin(0.5 * np.pi * left) ** 2, jnp.sin(0.5 * np.pi * done) ** 2
 
 
-def wave(odd: jax.Array, distance: jax.Array) -> Pair:
-    """A cosine wave at a distance, in [0, 1/2] half waves, from a turning point, odd or even."""
-    first, last = cosine(distance, 1.0 - distance)
+def wave(odd: jax.Array, offset: jax.Array) -> Pair:
+    """A cosine wave at an offset, in [-1/2, 1/2] half waves, from a turning point, odd or even."""
+    first, last = cosine(offset, 1.0 - jnp.abs(offset))
     return jnp.where(odd, first, last), jnp.where(odd, last, first)
 
 
