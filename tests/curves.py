@@ -11,6 +11,7 @@ import lrdecay
 from lrdecay.arguments import number
 
 END = 2**31 - 1
+SETTINGS = 8
 
 
 class Curve(NamedTuple):
@@ -195,6 +196,13 @@ def steps_of_interest(curve, arguments, seed=0):
     # Sixty steps always, so that all are one shape.
     found = np.unique([t for t in [0, 1, 2, *near, *between, 10 * last, END - 1, END] if t >= 0])
     return np.resize(np.clip(found, 0, END), 60)
+
+
+def settings(curve):
+    """Pairs of arguments, which differ in numbers alone, and steps of interest."""
+    for seed in range(SETTINGS):
+        arguments = drawn(curve, seed)
+        yield arguments, steps_of_interest(curve, arguments, seed)
 
 
 CURVES = {

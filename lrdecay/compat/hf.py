@@ -23,23 +23,36 @@ from lrdecay.arguments import (
     checked,
 )
 from lrdecay.schedules import (
+    RateOrSchedule,
     Schedule,
+    Shape,
     constant,
     inverse_sqrt,
     join,
     linear,
     polynomial,
-    warmup,
 )
 from lrdecay.schedules.base import concrete
 from lrdecay.schedules.clock import as_count, as_float, half_waves
-from lrdecay.schedules.shapes import between, cosine, phase, wave, weights_of
+from lrdecay.schedules.shapes import backwards, between, cosine, phase, wave, weights_of
 
 
 def _after(num_warmup_steps: ArrayLike, num_training_steps: ArrayLike) -> jax.Array:
     """Steps that are left after the warmup; never below 0."""
     steps = jnp.asarray(num_training_steps, jnp.int32) - jnp.asarray(num_warmup_steps, jnp.int32)
     return jnp.maximum(steps, 0)
+
+
+def _warmed(
+    lr: ArrayLike,
+    schedule: RateOrSchedule,
+    num_warmup_steps: ArrayLike,
+    init_value: ArrayLike = 0.0,
+    shape: Shape = "linear",
+) -> Schedule:
+    """A climb to `lr` and then the schedule, which may not begin there if it has no steps."""
+    climb = phase(init_value, lr, num_warmup_steps, backwards(weights_of(shape)))
+    return join([climb, schedule], [num_warmup_steps])
 
 
 def _wave(lr: ArrayLike, end: ArrayLike, steps: ArrayLike, num_cycles: ArrayLike) -> Schedule:
@@ -52,6 +65,7 @@ def _wave(lr: ArrayLike, end: ArrayLike, steps: ArrayLike, num_cycles: ArrayLike
     return schedule
 
 
+@checked
 def get_constant_schedule(lr: NonNegative) -> Schedule:
     """Our `constant`."""
     return constant(lr)
@@ -60,7 +74,7 @@ def get_constant_schedule(lr: NonNegative) -> Schedule:
 @checked
 def get_constant_schedule_with_warmup(lr: NonNegative, num_warmup_steps: Steps) -> Schedule:
     """Our `warmup` of a number."""
-    return warmup(lr, num_warmup_steps)
+    return _warmed(lr, lr, num_warmup_steps)
 
 
 @checked
@@ -69,7 +83,7 @@ def get_linear_schedule_with_warmup(
 ) -> Schedule:
     """Our `linear` to 0 under our `warmup`."""
     fall = linear(lr, 0.0, _after(num_warmup_steps, num_training_steps))
-    return warmup(fall, num_warmup_steps)
+    return _warmed(lr, fall, num_warmup_steps)
 
 
 @checked
@@ -81,7 +95,7 @@ def get_cosine_schedule_with_warmup(
 ) -> Schedule:
     """A cosine of `num_cycles` whole waves; `cosine` of ours counts half waves, and ends."""
     steps = _after(num_warmup_steps, num_training_steps)
-    return warmup(_wave(lr, 0.0, steps, num_cycles), num_warmup_steps)
+    return _warmed(lr, _wave(lr, 0.0, steps, num_cycles), num_warmup_steps)
 
 
 @checked
@@ -95,14 +109,14 @@ def get_cosine_with_hard_restarts_schedule_with_warmup(
 
     The cycles need not be whole steps long; those of our `cosine_restarts` begin with one.
     """
-    steps = _after(num_warmup_steps, num_training_steps)
+    steps = jnp.maximum(_after(num_warmup_steps, num_training_steps), 1)
 
     def falls(count: ArrayLike) -> jax.Array:
-        _, offset = half_waves(count, jnp.maximum(steps, 1), num_cycles)
+        _, offset = half_waves(count, steps, num_cycles)
         left = jnp.where(offset < 0.0, -offset, 1.0 - offset)
         return as_float(lr) * cosine(left, 1.0 - left)[0]
 
-    return warmup(join([falls, 0.0], [steps]), num_warmup_steps)
+    return _warmed(lr, join([falls, 0.0], [steps]), num_warmup_steps)
 
 
 @checked
@@ -121,7 +135,7 @@ def get_polynomial_decay_schedule_with_warmup(
     if len(known := concrete(lr, lr_end)) == 2 and known[1] >= known[0]:
         raise ValueError(f"lr_end must be below the {lr} of lr, got {lr_end}")
     fall = polynomial(lr, _after(num_warmup_steps, num_training_steps), power, lr_end)
-    return warmup(fall, num_warmup_steps)
+    return _warmed(lr, fall, num_warmup_steps)
 
 
 @checked
@@ -132,7 +146,7 @@ def get_inverse_sqrt_schedule(
     if timescale is None:
         steps = jnp.asarray(num_warmup_steps, jnp.int32)
         timescale = jnp.where(steps > 0, steps, 10_000)
-    return warmup(inverse_sqrt(lr, timescale), num_warmup_steps)
+    return _warmed(lr, inverse_sqrt(lr, timescale), num_warmup_steps)
 
 
 def _min_lr(lr: ArrayLike, min_lr: ArrayLike | None, min_lr_rate: ArrayLike | None) -> jax.Array:
@@ -161,7 +175,7 @@ def get_cosine_with_min_lr_schedule_with_warmup(
     """
     end = _min_lr(lr, min_lr, min_lr_rate)
     steps = _after(num_warmup_steps, num_training_steps)
-    return warmup(_wave(lr, end, steps, num_cycles), num_warmup_steps)
+    return _warmed(lr, _wave(lr, end, steps, num_cycles), num_warmup_steps)
 
 
 @checked
@@ -230,7 +244,7 @@ def get_wsd_schedule(
     else:
         fall = phase(lr, end, num_decay_steps, weights_of(decay_type))
     after = join([lr, join([fall, end], [num_decay_steps])], [num_stable_steps])
-    return warmup(after, num_warmup_steps, end, warmup_type)
+    return _warmed(lr, after, num_warmup_steps, end, warmup_type)
 
 
 NAMES: dict[str, Callable[..., Schedule]] = {
@@ -264,12 +278,16 @@ def get_scheduler(
       scheduler_specific_kwargs: further arguments of this schedule.
 
     Raises:
-      ValueError: an unknown name.
+      ValueError: an unknown name, or an argument that the schedule does not take.
       TypeError: an argument that the schedule needs is missing.
     """
-    if name not in NAMES:
+    if not isinstance(name, str) or name not in NAMES:
         raise ValueError(f"name must be one of {', '.join(NAMES)}, got {name!r}")
     taken = inspect.signature(NAMES[name]).parameters
     common = {"num_warmup_steps": num_warmup_steps, "num_training_steps": num_training_steps}
     given = {k: v for k, v in common.items() if k in taken and v is not None}
-    return NAMES[name](lr, **given, **(scheduler_specific_kwargs or {}))
+    own = dict(scheduler_specific_kwargs or {})
+    if not own.keys() <= taken.keys() - {"lr", *common}:
+        known = ", ".join(taken.keys() - {"lr", *common})
+        raise ValueError(f"scheduler_specific_kwargs must be among {known}, got {', '.join(own)}")
+    return NAMES[name](lr, **given, **own)

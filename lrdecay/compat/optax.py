@@ -3,8 +3,8 @@
 Optax branches in Python on everything but the rates. These do not, and keep their accuracy in the
 tail of a long schedule. They differ where Optax is wrong: a transition of no steps is over at once,
 where there it never begins (so that a warmup of 0 steps is a rate of 0 for ever), and boundaries
-that fall on the same step leave out what is between them. Decay rates above 1, which let the rate
-grow without bound, are refused. `optax.constant_schedule` is right as it is, and
+that fall on the same step leave out what is between them. What lets the rate grow without bound, a
+decay rate above 1 or a divisor below it, is refused. `optax.constant_schedule` is right as it is;
 `optax.join_schedules`, whose gradients may be NaN, is our `join`.
 """
 
@@ -15,9 +15,11 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from lrdecay.arguments import (
+    INT32_MAX,
     Factor,
     Fraction,
     NonNegative,
+    Number,
     Positive,
     PositiveSteps,
     Steps,
@@ -34,6 +36,7 @@ from lrdecay.schedules import (
 )
 from lrdecay.schedules.base import concrete
 from lrdecay.schedules.clock import as_float
+from lrdecay.schedules.phases import AtLeastOne
 
 
 @checked
@@ -90,7 +93,14 @@ def _knots(
     init_value: ArrayLike, boundaries_and_scales: Mapping[Any, Any] | None
 ) -> tuple[list[ArrayLike], list[int]]:
     """The rates that the scales multiply up to, and the boundaries, in order."""
-    scales = sorted((boundaries_and_scales or {}).items())
+    name = "boundaries_and_scales"
+    given = {} if boundaries_and_scales is None else boundaries_and_scales
+    if not isinstance(given, Mapping):
+        raise TypeError(f"{name} must map steps to scales, got {given!r}")
+    for boundary, scale in given.items():
+        Number(int, low=0, high=INT32_MAX).check(f"a step of {name}", boundary)
+        Number(low=0).check(f"{name}[{boundary}]", scale)
+    scales = sorted(given.items())
     values: list[ArrayLike] = [init_value]
     for _, scale in scales:
         values.append(as_float(values[-1]) * as_float(scale))
@@ -133,10 +143,18 @@ def linear_onecycle_schedule(
     peak_value: NonNegative,
     pct_start: Fraction = 0.3,
     pct_final: Fraction = 0.85,
-    div_factor: Positive = 25.0,
-    final_div_factor: Positive = 1e4,
+    div_factor: AtLeastOne = 25.0,
+    final_div_factor: AtLeastOne = 1e4,
 ) -> Schedule:
-    """Our `one_cycle` in three phases, linear, with shares of the whole rounded down to steps."""
+    """Our `one_cycle` in three phases, linear, with shares of the whole rounded down to steps.
+
+    Raises:
+      ValueError: `pct_final` is below `pct_start`.
+    """
+    if len(known := concrete(pct_start, pct_final)) == 2 and known[1] < known[0]:
+        raise ValueError(
+            f"pct_final must be at least the {pct_start} of pct_start, got {pct_final}"
+        )
     foot = as_float(peak_value) / as_float(div_factor)
     ends = [_share_of(transition_steps, share) for share in (pct_start, pct_final)]
     values = [foot, peak_value, foot, foot / as_float(final_div_factor)]
@@ -148,8 +166,8 @@ def cosine_onecycle_schedule(
     transition_steps: PositiveSteps,
     peak_value: NonNegative,
     pct_start: Fraction = 0.3,
-    div_factor: Positive = 25.0,
-    final_div_factor: Positive = 1e4,
+    div_factor: AtLeastOne = 25.0,
+    final_div_factor: AtLeastOne = 1e4,
 ) -> Schedule:
     """Our `one_cycle` in two phases, with a share of the whole rounded down to steps."""
     foot = as_float(peak_value) / as_float(div_factor)
@@ -210,9 +228,14 @@ def sgdr_schedule(cosine_kwargs: Iterable[Mapping[str, Any]]) -> Schedule:
     """Several `warmup_cosine_decay_schedule`s in a row. Ours, `cosine_restarts`, has no end.
 
     Args:
-      cosine_kwargs: the arguments of each.
+      cosine_kwargs: the arguments of each, as a dict.
+
+    Raises:
+      TypeError: no arguments, or something else.
     """
-    cycles = [dict(kwargs) for kwargs in cosine_kwargs]
-    lengths = jnp.stack([jnp.asarray(cycle["decay_steps"], jnp.int32) for cycle in cycles])
+    cycles = list(cosine_kwargs)
+    if not cycles or not all(isinstance(cycle, Mapping) for cycle in cycles):
+        raise TypeError(f"cosine_kwargs must be a list of arguments, one a cycle, got {cycles}")
     schedules = [warmup_cosine_decay_schedule(**cycle) for cycle in cycles]
+    lengths = jnp.stack([jnp.asarray(cycle["decay_steps"], jnp.int32) for cycle in cycles])
     return join(schedules, list(jnp.cumsum(lengths)[:-1]))

@@ -12,13 +12,19 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from lrdecay.arguments import Count, Factor, NonNegative, Positive, PositiveSteps, Steps, checked
-from lrdecay.schedules import Boundaries, Schedule, Shape, constant, linear, multistep, power, wsd
+from lrdecay.schedules import Boundaries, Schedule, constant, linear, multistep, power, wsd
 from lrdecay.schedules.base import concrete
 from lrdecay.schedules.clock import as_count, as_float, cycle, since
 from lrdecay.schedules.cosine import Growth
 from lrdecay.schedules.hyperbolic import TanhArgument
 from lrdecay.schedules.phases import Ratio
 from lrdecay.schedules.shapes import Pair, cosine, raised
+
+DecayFunction = (
+    Literal["linear", "1-sqrt", "cosine", "power", "exp"] | Callable[[jax.Array], jax.Array]
+)
+# float32 holds a length of 2.4 to 1e-7 of itself.
+SLACK = 1.0 + 5e-7
 
 
 def _warmed(
@@ -149,7 +155,8 @@ def StepLRScheduler(
 ) -> Schedule:
     """Our `step` under a warmup; but the stairs need not be whole steps long.
 
-    Where they are not, a step within 1e-6 of a stair is on it.
+    Where they are not, float32 cannot tell whether a stair ends at a step or just after it, and
+    it then ends at the step.
     """
 
     def schedule(count: ArrayLike) -> jax.Array:
@@ -157,8 +164,9 @@ def StepLRScheduler(
         if jnp.issubdtype(jnp.result_type(decay_t), jnp.integer):
             stair = as_float(count // jnp.asarray(decay_t, count.dtype))
         else:
-            time = as_float(count) / as_float(decay_t)
-            stair = jnp.floor(time * (1.0 + 4.0 * jnp.finfo(time.dtype).eps))
+            time = as_float(count)
+            slack = SLACK if time.dtype == jnp.float32 else 1.0
+            stair = jnp.floor_divide(time * slack, as_float(decay_t))
         return as_float(lr) * as_float(decay_rate) ** stair
 
     return _warmed(schedule, lr, warmup_t, warmup_lr_init, warmup_prefix)
@@ -188,7 +196,7 @@ def WSDLRScheduler(
     stable_fn: Literal["constant", "rsqrt", "power"] = "constant",
     stable_timescale: PositiveSteps | None = None,
     stable_power: Positive = 0.5,
-    decay_fn: Literal["linear", "1-sqrt", "cosine", "power", "exp"] | Shape = "1-sqrt",
+    decay_fn: DecayFunction = "1-sqrt",
     decay_power: Positive = 0.5,
     decay_ratio: Ratio = 0.1,
     warmup_t: Steps = 0,

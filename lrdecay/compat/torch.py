@@ -1,7 +1,8 @@
 """The schedulers of PyTorch 2.13, `torch.optim.lr_scheduler`, in their closed forms.
 
 Arguments that PyTorch gives to every class alike, such as `last_epoch`, are left out: a schedule
-has no state. Factors above 1, which let the rate grow without bound, are refused.
+has no state. What lets the rate grow without bound, a factor above 1 or a divisor below it, is
+refused.
 """
 
 from collections.abc import Callable, Sequence
@@ -35,7 +36,9 @@ from lrdecay.schedules import (
     product,
     step,
 )
+from lrdecay.schedules.base import boundary_list, floats_list
 from lrdecay.schedules.clock import as_count, as_float, half_waves
+from lrdecay.schedules.phases import AtLeastOne
 from lrdecay.schedules.shapes import between, wave, weights_of
 
 ScaleFunction = Callable[[jax.Array], ArrayLike]
@@ -147,6 +150,7 @@ def _scale(
     return scale
 
 
+@checked
 def CyclicMomentum(
     step_size_up: PositiveSteps = 2000,
     step_size_down: PositiveSteps | None = None,
@@ -178,8 +182,8 @@ def OneCycleLR(
     steps_per_epoch: Count | None = None,
     pct_start: Fraction = 0.3,
     anneal_strategy: Literal["cos", "linear"] = "cos",
-    div_factor: Positive = 25.0,
-    final_div_factor: Positive = 1e4,
+    div_factor: AtLeastOne = 25.0,
+    final_div_factor: AtLeastOne = 1e4,
     three_phase: bool = False,
 ) -> Schedule:
     """One cycle that peaks at `pct_start * total_steps - 1`, mostly in between two steps.
@@ -245,15 +249,26 @@ def _one_cycle(
     return schedule
 
 
+@checked
 def SequentialLR(schedulers: Sequence[RateOrSchedule], milestones: Boundaries) -> Schedule:
-    """Our `join`: each scheduler starts from its own step 0, at its own `lr`."""
-    return join(schedulers, milestones)
+    """Our `join`: each scheduler starts from its own step 0, at its own `lr`.
+
+    Raises:
+      ValueError: not one milestone fewer than schedulers, or falling milestones.
+    """
+    parts, ends = floats_list(schedulers, "schedulers"), boundary_list(milestones, "milestones")
+    if len(parts) != len(ends) + 1:
+        raise ValueError(
+            f"milestones must be one fewer than schedulers, got {len(ends)} for {len(parts)}"
+        )
+    return join(parts, ends)
 
 
+@checked
 def ChainedScheduler(lr: NonNegative, schedulers: Sequence[RateOrSchedule]) -> Schedule:
     """`lr` times all of the schedulers, each of them made with an `lr` of 1. Ours: `product`.
 
     So does PyTorch for the schedulers that multiply the rate: constant, linear, step, multistep,
     exponential, polynomial, and those of a function. The others set the rate there.
     """
-    return product([lr, *schedulers])
+    return product([lr, *floats_list(schedulers, "schedulers")])

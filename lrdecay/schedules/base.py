@@ -55,15 +55,17 @@ def floats(schedule: RateOrSchedule, name: str = "schedule") -> Callable[[ArrayL
     return lambda count: as_float(inner(count))
 
 
-def floats_list(schedules: Sequence[RateOrSchedule]) -> list[Callable[[ArrayLike], jax.Array]]:
+def floats_list(
+    schedules: Sequence[RateOrSchedule], name: str = "schedules"
+) -> list[Callable[[ArrayLike], jax.Array]]:
     """`floats` of each of several.
 
     Raises:
       TypeError: no list of schedules.
     """
     if isinstance(schedules, str) or not isinstance(schedules, Sequence):
-        raise TypeError(f"schedules must be a list of schedules or numbers, got {schedules!r}")
-    return [floats(s, f"schedules[{i}]") for i, s in enumerate(schedules)]
+        raise TypeError(f"{name} must be a list of schedules or numbers, got {schedules!r}")
+    return [floats(s, f"{name}[{i}]") for i, s in enumerate(schedules)]
 
 
 def concrete(*values: ArrayLike) -> list[int | float]:
@@ -71,7 +73,7 @@ def concrete(*values: ArrayLike) -> list[int | float]:
     return [np.asarray(v).item() for v in values if not isinstance(v, jax.core.Tracer)]
 
 
-def boundary_list(boundaries: Boundaries) -> list[ArrayLike]:
+def boundary_list(boundaries: Boundaries, name: str = "boundaries") -> list[ArrayLike]:
     """The boundaries one by one.
 
     Raises:
@@ -79,5 +81,5 @@ def boundary_list(boundaries: Boundaries) -> list[ArrayLike]:
     """
     known = concrete(*boundaries)
     if known != sorted(known):
-        raise ValueError(f"boundaries must not fall, got {known}")
+        raise ValueError(f"{name} must not fall, got {known}")
     return list(boundaries)

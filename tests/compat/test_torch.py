@@ -2,31 +2,19 @@
 
 import warnings
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from curves import numbers
+from peers import SETTINGS, compare, steps, uniform
 
 from lrdecay.compat import torch as compat
 
 torch = pytest.importorskip("torch")
 lr_scheduler = pytest.importorskip("torch.optim.lr_scheduler")
 
-SETTINGS = 25
-
-
-def uniform(rng, low, high):
-    """A number that float32 holds, so that float32 has no error in it."""
-    return float(np.float32(rng.uniform(low, high)))
-
 
 def share(rng):
     return uniform(rng, 0.05, 1)
-
-
-def steps(rng):
-    return int(rng.integers(1, 40))
 
 
 # name: (how to draw the arguments, the longest of their durations)
@@ -70,26 +58,6 @@ def trained(scheduler, optimizer, n, read=lambda group: group["lr"]):
 
 def sgd(lr=BASE):
     return torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=lr, momentum=0.9)
-
-
-def compare(make, settings, atol=1e-8, rtol=1e-11):
-    """Equal to what PyTorch gave, in float64, and to the precision of float32 in that.
-
-    Args:
-      make: arguments -> schedule.
-      settings: pairs of arguments, which differ in numbers alone, and PyTorch's rates.
-      atol: allowed in float32 where the rate is near 0.
-      rtol: allowed in float64, where PyTorch goes on from the rate before.
-    """
-    longest = max(len(rates) for _, rates in settings)
-    words = {k: v for k, v in settings[0][0].items() if k not in numbers(settings[0][0])}
-    compiled = jax.jit(lambda traced, count: make(**words, **traced)(count))
-    for x64 in (True, False):
-        with jax.enable_x64(x64):
-            for arguments, expected in settings:
-                found = compiled(numbers(arguments), jnp.arange(longest))[: len(expected)]
-                exact = {"rtol": rtol, "atol": 1e-15} if x64 else {"rtol": 3e-6, "atol": atol}
-                np.testing.assert_allclose(found, expected, **exact, err_msg=str(arguments))
 
 
 @pytest.mark.parametrize("name", CASES)
