@@ -20,8 +20,8 @@ def test_a_phase_of_no_steps_is_skipped():
 
 def test_a_schedule_that_is_off_does_not_poison_the_gradient():
     def inverse(scale):
-        # Infinite at its step 5, which comes after its end.
-        return lambda t: scale / (t.astype(float) - 5.0)
+        # Infinite at its step 8, which comes after its end.
+        return lambda t: scale / (t.astype(float) - 8.0)
 
     def rate(scale):
         return lrdecay.join([inverse(scale), lambda t: scale * jnp.ones_like(t, float)], [3])(8)
