@@ -54,8 +54,8 @@ class Number(NamedTuple):
         above = "above" if self.open_low else "of at least"
         if self.high is None or self.high == INT32_MAX:
             return noun if self.low is None else f"{noun} {above} {self.low}"
-        left, right = "(" if self.open_low else "[", ")" if self.open_high else "]"
-        return f"{noun} in {left}{self.low}, {self.high}{right}"
+        left = "(-inf" if self.low is None else f"{'(' if self.open_low else '['}{self.low}"
+        return f"{noun} in {left}, {self.high}{')' if self.open_high else ']'}"
 
     def check(self, name: str, value: Any) -> None:
         """Raises a TypeError or ValueError that names the argument, its value and what is allowed.
@@ -67,13 +67,17 @@ class Number(NamedTuple):
                 self._replace(many=False).check(f"{name}[{i}]", item)
             return
         traced = isinstance(value, jax.core.Tracer)
-        array = value if traced else np.asarray(value)
+        # As objects, lists within lists need not be of one length.
+        dtype = object if isinstance(value, list | tuple) else None
+        array = value if traced else np.asarray(value, dtype)
         kinds = (np.integer,) if self.kind is int else (np.integer, np.floating)
         if np.ndim(array) != self.many or not any(jnp.issubdtype(array.dtype, k) for k in kinds):
             got = f"{array.dtype}{list(array.shape)}" if traced else repr(value)
             raise TypeError(f"{name} must be {self.allowed}, got {got}")
         if not traced and not self._within(np.asarray(array, np.float64)):
-            raise ValueError(f"{name} must be {self.allowed}, got {value}")
+            too_large = self.high == INT32_MAX and np.any(array > INT32_MAX)
+            excess = ", which int32 does not hold" if too_large else ""
+            raise ValueError(f"{name} must be {self.allowed}, got {value}{excess}")
 
     def _within(self, x: np.ndarray) -> bool:
         within = np.abs(x) <= np.finfo(np.float32).max  # False for NaN

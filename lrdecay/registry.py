@@ -6,7 +6,7 @@ signature is the schema of its section.
 """
 
 import difflib
-import importlib
+import pkgutil
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -87,13 +87,16 @@ def factory(kind: str, name: str) -> Callable[..., Any]:
       name: a registered name, or "module:attribute".
 
     Raises:
-      LookupError: no such name, module or attribute; the message says what is allowed.
+      LookupError: no such name, module or attribute, or not a function; the message says what is
+        allowed.
     """
     path = name if ":" in name else FACTORIES[kind].get(name)
     if path is None:
         raise LookupError(f"unknown {kind} {name!r}; {did_you_mean(name, FACTORIES[kind])}")
-    module, _, attribute = path.partition(":")
     try:
-        return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
+        found = pkgutil.resolve_name(path)
+    except (ImportError, AttributeError, ValueError) as error:
         raise LookupError(f"cannot load {kind} {name!r}: {error}") from error
+    if not callable(found):
+        raise LookupError(f"cannot load {kind} {name!r}: {found!r} is no function")
+    return found

@@ -155,7 +155,7 @@ def reading(summaries: Sequence[ArmSummary], target_accuracy: float) -> str:
         if 0 < calm.oscillation.mean < first.oscillation.mean:
             said.append(
                 f"Late in training, the loss of {calm.name} oscillates the least, "
-                f"{first.oscillation.mean / calm.oscillation.mean:.2g} times less than that of "
+                f"{_times(first.oscillation.mean / calm.oscillation.mean)} times less than that of "
                 f"{first.name}."
             )
     said += [
@@ -177,6 +177,10 @@ def _seeds(n: int) -> str:
 def _last(x: float) -> float:
     """NaN sorts behind every number."""
     return math.inf if math.isnan(x) else x
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.1f}" if ratio < 10 else f"{ratio:.0f}"
 
 
 def _and(names: Sequence[str]) -> str:

@@ -70,12 +70,18 @@ def init(
       key: the run's key.
       x: an example batch, f32[batch, height, width, channels].
     """
-    params, model_state = model.init(jax.random.fold_in(key, 0), x)
+    params, model_state = model.init(jax.random.fold_in(key, 0), jnp.asarray(x))
     return TrainState(params, model_state, optimizer.init(params))
+
+
+def _on_device(split: Split) -> Any:
+    """The split as JAX arrays: NumPy's cannot be indexed inside of a compiled loop."""
+    return jax.tree.map(jnp.asarray, split)
 
 
 def evaluate(model: Model, state: TrainState, split: Split) -> Score:
     """Scores the model on every example of a split."""
+    split = _on_device(split)
     n = len(split.labels)
     batches = -(-n // EVALUATION_BATCH)
     size = -(-n // batches)
@@ -147,6 +153,7 @@ def train_epoch(
     Returns:
       The new state, what each step left behind, and the validation score.
     """
+    train = _on_device(train)
     steps = len(train.labels) // batch_size
     order_key = jax.random.fold_in(jax.random.fold_in(key, 1), epoch)
     order = jax.random.permutation(order_key, len(train.labels))

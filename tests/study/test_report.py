@@ -249,7 +249,7 @@ def test_reading_of_a_tie_of_one_arm_and_of_one_seed():
 def test_reading_names_the_calmest_arm():
     calm = summary("step", 0.97, interval(0.01, 0.001), oscillation=interval(0.01, 0.001))
     lost = summary("x", 0.9, interval(0, 1), diverged=10, oscillation=Interval(*[float("nan")] * 3))
-    assert "the loss of step oscillates the least, 4 times less than that of constant" in reading(
+    assert "the loss of step oscillates the least, 4.0 times less than that of constant" in reading(
         [FIRST, lost, calm], 0.9
     )
 
