@@ -24,7 +24,7 @@ INT32_MAX = 2**31 - 1
 
 
 class Number(NamedTuple):
-    """The kind and range of a number; every number must also be finite.
+    """The kind and range of a number; every number must also be finite, as a float32.
 
     Attributes:
       kind: `int`, or `float` (which accepts whole numbers too).
@@ -80,7 +80,7 @@ class Number(NamedTuple):
             raise ValueError(f"{name} must be {self.allowed}, got {value}{excess}")
 
     def _within(self, x: np.ndarray) -> bool:
-        within = np.isfinite(x)
+        within = np.abs(x) <= np.finfo(np.float32).max  # False for NaN
         if self.low is not None:
             within &= x > self.low if self.open_low else x >= self.low
         if self.high is not None:
@@ -92,6 +92,7 @@ Real = Annotated[ArrayLike, Number()]
 NonNegative = Annotated[ArrayLike, Number(low=0)]
 Positive = Annotated[ArrayLike, Number(low=0, open_low=True)]
 Factor = Annotated[ArrayLike, Number(low=0, high=1, open_low=True)]
+Fraction = Annotated[ArrayLike, Number(low=0, high=1)]
 Beta = Annotated[ArrayLike, Number(low=0, high=1, open_high=True)]
 Count = Annotated[ArrayLike, Number(int, low=1, high=INT32_MAX)]
 CountOrZero = Annotated[ArrayLike, Number(int, low=0, high=INT32_MAX)]
@@ -111,31 +112,41 @@ def number(annotation: Any) -> Number | None:
     return next((m for m in marks if isinstance(m, Number)), None)
 
 
+def _check(name: str, value: Any, annotation: Any) -> None:
+    members = alternatives(annotation)
+    functions = any(typing.get_origin(m) is Callable for m in members)
+    others = [m for m in members if typing.get_origin(m) is not Callable and m is not type(None)]
+    if (value is None and type(None) in members) or (functions and callable(value)):
+        return
+    mark = number(annotation)
+    if mark is not None:
+        mark.check(name, value)
+    literals = (m for m in members if typing.get_origin(m) is typing.Literal)
+    words = [word for literal in literals for word in typing.get_args(literal)]
+    if words and not (isinstance(value, str) and value in words):
+        allowed = " or ".join([*map(repr, words), *["a function"] * functions])
+        raise ValueError(f"{name} must be {allowed}, got {value!r}")
+    if functions and not others:
+        raise TypeError(f"{name} must be a function, got {value!r}")
+    if members == (bool,) and not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+
+
 def checked(factory: Callable[P, R]) -> Callable[P, R]:
-    """Makes a factory refuse what its signature does not allow: numbers, and `Literal` words.
+    """Makes a factory refuse what its signature does not allow: numbers, `Literal` words, flags.
+
+    A function is accepted where the annotation has one beside the number or the words.
 
     Raises (when the factory is called):
-      TypeError: a number of the wrong kind, such as 2.5 for an integer.
+      TypeError: a number of the wrong kind, such as 2.5 for an integer, or a flag that is no bool.
       ValueError: a number out of range or not finite, or an unknown word.
     """
     signature = inspect.signature(factory)
-    parameters = signature.parameters
-    numbers = {k: n for k, p in parameters.items() if (n := number(p.annotation))}
-    words = {
-        k: typing.get_args(p.annotation)
-        for k, p in parameters.items()
-        if typing.get_origin(p.annotation) is typing.Literal
-    }
 
     @functools.wraps(factory)
     def with_checks(*args: P.args, **kwargs: P.kwargs) -> R:
         for name, value in signature.bind(*args, **kwargs).arguments.items():
-            # A callable in place of a number is a schedule, which has no one value to look at.
-            if name in numbers and value is not None and not callable(value):
-                numbers[name].check(name, value)
-            if name in words and value not in words[name]:
-                allowed = " or ".join(map(repr, words[name]))
-                raise ValueError(f"{name} must be {allowed}, got {value!r}")
+            _check(name, value, signature.parameters[name].annotation)
         return factory(*args, **kwargs)
 
     return with_checks

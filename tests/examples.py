@@ -18,7 +18,7 @@ PARTS = [(kind, name) for kind in ("schedule", "trigger", "decay") for name in F
 
 def value_for(mark: Number) -> Any:
     """A value of an argument, well inside of its range."""
-    one = 7 if mark.kind is int else 0.5 if mark.high == 1 else 0.25
+    one = 7 if mark.kind is int else 4.0 if mark.low == 1 else 0.5 if mark.high == 1 else 0.25
     return [one, one / 2] if mark.many and mark.kind is float else [one] if mark.many else one
 
 
