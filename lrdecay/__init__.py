@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lrdecay.decays import Decay, multiply, rungs
     from lrdecay.loss_aware_schedule import LossAware, loss_aware
+    from lrdecay.replaying import Replay, replay
     from lrdecay.schedules import constant, cosine, exponential, join, linear, step, warmup
     from lrdecay.transform import (
         fires,
@@ -25,6 +26,8 @@ __version__ = "0.1.0"
 _HOME = {
     "decays": ("Decay", "multiply", "rungs"),
     "loss_aware_schedule": ("LossAware", "loss_aware"),
+    # A module called replay would hide the function, once something has imported it.
+    "replaying": ("Replay", "replay"),
     "schedules": ("constant", "cosine", "exponential", "join", "linear", "step", "warmup"),
     "transform": (
         "fires",
@@ -41,6 +44,7 @@ _HOME_OF = {name: module for module, names in _HOME.items() for name in names}
 __all__ = [
     "Decay",
     "LossAware",
+    "Replay",
     "Trigger",
     "constant",
     "cosine",
@@ -53,6 +57,7 @@ __all__ = [
     "multiply",
     "observe",
     "plateau",
+    "replay",
     "rungs",
     "scale_by_learning_rate",
     "step",
