@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         watched,
     )
     from lrdecay.presets import cooldown_on_plateau, reduce_on_plateau
+    from lrdecay.replaying import Replay, replay
     from lrdecay.schedules import (
         constant,
         cosine,
@@ -115,6 +116,10 @@ _HOME = {
         "cooldown_on_plateau",
         "reduce_on_plateau",
     ),
+    "replaying": (
+        "Replay",
+        "replay",
+    ),
     "schedules": (
         "constant",
         "cosine",
@@ -184,6 +189,7 @@ __all__ = [
     "Decision",
     "LossAware",
     "Reason",
+    "Replay",
     "Trigger",
     "Verdict",
     "abel",
@@ -235,6 +241,7 @@ __all__ = [
     "rebase",
     "reduce_on_plateau",
     "repeat",
+    "replay",
     "rescale",
     "restart",
     "rex",

@@ -1,6 +1,5 @@
 """The figure of a study: loss, validation accuracy, and the learning rate with its cuts."""
 
-import io
 from collections.abc import Iterator, Sequence
 
 import matplotlib
@@ -9,28 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from lrdecay.figures import STYLE, colour
 from lrdecay.study.history import History
 from lrdecay.study.statistics import cuts
 
-# Okabe & Ito's palette, which colour-blind readers can tell apart; black for the reference.
-COLOURS = ("#000000", "#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#999933")
-_STYLE = {
-    "font.family": "sans-serif",
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": "#e6e6e6",
-    "axes.axisbelow": True,
-    "svg.fonttype": "none",
-    "svg.hashsalt": "lrdecay",
-}
 _POINTS = 600
-
-
-def colour(arm: int) -> str:
-    """The colour of an arm."""
-    return COLOURS[arm % len(COLOURS)]
 
 
 def _thin(n: int) -> np.ndarray:
@@ -102,7 +84,7 @@ def curves(
     """
     columns = min(len(arms), 5)
     rows = -(-len(arms) // columns)
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(12, 4.6 + 2.2 * rows), layout="constrained")
         above, below = figure.subfigures(2, 1, height_ratios=[4.2, 2.2 * rows], squeeze=False)[:, 0]
         left, right = above.subplots(1, 2)
@@ -130,12 +112,3 @@ def _arms(history: History, arms: Sequence[str], cells: int) -> Iterator[tuple |
     for i in range(cells):
         filled = i < len(arms)
         yield (arms[i], i, history.learning_rate[i], history.fires[i]) if filled else None
-
-
-def svg(figure: Figure) -> str:
-    """A figure as an SVG element, to stand in a page or a file of its own."""
-    buffer = io.StringIO()
-    with matplotlib.rc_context(_STYLE):
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    text = buffer.getvalue()
-    return text[text.index("<svg") :]

@@ -11,7 +11,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from lrdecay.study.figures import colour
+from lrdecay.figures import colour
 from lrdecay.study.statistics import ArmSummary, Interval
 
 

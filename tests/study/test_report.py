@@ -11,7 +11,8 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from lrdecay.study.figures import curves, svg
+from lrdecay.figures import svg
+from lrdecay.study.figures import curves
 from lrdecay.study.history import History
 from lrdecay.study.report import COLUMNS, page, reading, table
 from lrdecay.study.statistics import ArmSummary, Interval, summarise

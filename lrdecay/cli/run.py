@@ -1,4 +1,4 @@
-"""The command line: parse, call, print."""
+"""`lrdecay run`: a study."""
 
 import argparse
 import contextlib
@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lrdecay import __version__
-from lrdecay.study.config import ConfigError, override, read
+from lrdecay.cli.notation import config_file
+from lrdecay.study.config import override, read
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,16 +21,9 @@ if TYPE_CHECKING:
     from lrdecay.study.run import OnProgress
     from lrdecay.study.statistics import ArmSummary
 
-# Everything that imports JAX is imported inside of the functions that need it: help and the
-# commonest mistakes answer at once.
 
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="lrdecay", description="When and how should a learning rate fall?"
-    )
-    parser.add_argument("--version", action="version", version=f"lrdecay {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Says what the command takes."""
     run = commands.add_parser(
         "run",
         help="run a study and write its report",
@@ -47,41 +40,24 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--overwrite", action="store_true", help="delete what the study's folder holds"
     )
-    return parser
+    run.set_defaults(call=_call)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command line; returns the exit code: 2 for a mistake of the user's."""
-    arguments = _parser().parse_args(argv)
+def _call(arguments: argparse.Namespace) -> int:
     try:
         return _run(arguments.config, arguments.settings, arguments.out, arguments.overwrite)
-    except ConfigError as error:
-        for problem in error.problems:
-            print(f"lrdecay: {problem}", file=sys.stderr)
-        return 2
     except KeyboardInterrupt:
         print("lrdecay: stopped; the same command goes on from here", file=sys.stderr)
         return 130
 
 
-def _shipped(path: Path) -> Path:
-    """The configuration of that name that comes with the package, where there is no such file."""
-    if path.exists():
-        return path
-    package = Path(__file__).parent
-    name = path.with_suffix(".toml").name
-    # Beside the package in a checkout, inside of it in a wheel.
-    places = (folder / "configs" / name for folder in (package, package.parent))
-    return next((place for place in places if place.exists()), path)
-
-
 def _run(path: Path, settings: Sequence[str], out: Path | None, overwrite: bool) -> int:
     start = time.perf_counter()
-    raw = override(read(_shipped(path)), settings)
+    raw = override(read(config_file(path)), settings)
 
-    from rich.console import Console
-
-    from lrdecay.study.figures import curves, svg
+    from lrdecay.cli.terminal import new_console
+    from lrdecay.figures import svg
+    from lrdecay.study.figures import curves
     from lrdecay.study.folder import Folder
     from lrdecay.study.history import load
     from lrdecay.study.plan import plan
@@ -94,9 +70,7 @@ def _run(path: Path, settings: Sequence[str], out: Path | None, overwrite: bool)
     folder = Folder(out if out is not None else Path("runs") / config.name)
     this = identity(study)
     folder.check(this, overwrite)
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = max(console.width, 110)  # a file has no edge to wrap at
+    console = new_console()
     _show(console, study, folder.path)
 
     def summaries_of(history: "History") -> "list[ArmSummary]":
