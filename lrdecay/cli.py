@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lrdecay import __version__
+from lrdecay.registry import did_you_mean
 from lrdecay.study.config import ConfigError, override, read
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "settings",
         nargs="*",
+        default=[],  # without it argparse says that one is required
         metavar="key.path=value",
         help="replaces a value of the file, as in epochs=5 or arms.plateau.when.patience=3",
     )
@@ -52,32 +54,47 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit code: 2 for a mistake of the user's."""
-    arguments = _parser().parse_args(argv)
+    parser = _parser()
+    # argparse takes no settings after an option, and leaves them over.
+    arguments, late = parser.parse_known_args(argv)
+    if unknown := [word for word in late if word.startswith("-")]:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    settings = [*arguments.settings, *late]
     try:
-        return _run(arguments.config, arguments.settings, arguments.out, arguments.overwrite)
+        return _run(arguments.config, settings, arguments.out, arguments.overwrite)
     except ConfigError as error:
         for problem in error.problems:
             print(f"lrdecay: {problem}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("lrdecay: stopped; the same command goes on from here", file=sys.stderr)
+        command = "the command without --overwrite" if arguments.overwrite else "the same command"
+        print(f"lrdecay: stopped; {command} goes on from here", file=sys.stderr)
         return 130
 
 
-def _shipped(path: Path) -> Path:
-    """The configuration of that name that comes with the package, where there is no such file."""
-    if path.exists():
+def _config_file(path: Path) -> Path:
+    """The file at a path, or the one that ships if the path is but a name, and not a file's.
+
+    Raises:
+      ConfigError: no file has that name.
+    """
+    if len(path.parts) != 1 or (path.exists() and not path.is_dir()):
         return path
     package = Path(__file__).parent
-    name = path.with_suffix(".toml").name
-    # Beside the package in a checkout, inside of it in a wheel.
-    places = (folder / "configs" / name for folder in (package, package.parent))
-    return next((place for place in places if place.exists()), path)
+    # Inside of the package in a wheel, beside it in a checkout.
+    folder = next(p for p in (package / "configs", package.parent / "configs") if p.is_dir())
+    shipped = {file.stem: file for file in sorted(folder.glob("*.toml"))}
+    name = path.name.removesuffix(".toml")
+    if name in shipped:
+        return shipped[name]
+    if path.exists():
+        return path
+    raise ConfigError([f"{path}: no such file, nor one that ships; {did_you_mean(name, shipped)}"])
 
 
 def _run(path: Path, settings: Sequence[str], out: Path | None, overwrite: bool) -> int:
     start = time.perf_counter()
-    raw = override(read(_shipped(path)), settings)
+    raw = override(read(_config_file(path)), settings)
 
     from rich.console import Console
 
@@ -89,12 +106,14 @@ def _run(path: Path, settings: Sequence[str], out: Path | None, overwrite: bool)
     from lrdecay.study.run import identity, run
     from lrdecay.study.statistics import as_json, summarise
 
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.append(here)  # for a project's own factories, after all that is installed
     study = plan(raw)
     config, names = study.config, [arm.name for arm in study.arms]
     folder = Folder(out if out is not None else Path("runs") / config.name)
     this = identity(study)
     folder.check(this, overwrite)
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
         console.width = max(console.width, 110)  # a file has no edge to wrap at
     _show(console, study, folder.path)
@@ -105,9 +124,9 @@ def _run(path: Path, settings: Sequence[str], out: Path | None, overwrite: bool)
 
     if folder.done and not overwrite:
         console.print(table(summaries_of(load(folder.history))))
-        console.print(f"This study is done. Report: {folder.report}")
+        console.print(f"This study is done. Report: {folder.report}", soft_wrap=True)
         return 0
-    data = study.source.load()
+    data = study.load()
     folder.open(this, overwrite)
     with _progress(console, study) as on_progress:
         history, timing = run(study, data, folder, on_progress)
@@ -132,7 +151,7 @@ def _run(path: Path, settings: Sequence[str], out: Path | None, overwrite: bool)
     )
     console.print(table(summaries))
     console.print(facts)
-    console.print(f"Report: {folder.report}")
+    console.print(f"Report: {folder.report}", soft_wrap=True)
     return 0
 
 
@@ -156,6 +175,8 @@ def _show(console: "Console", study: "Plan", folder: Path) -> None:
 
 def _in_words(section: object) -> str:
     """A section as a call: `step(init_value=0.1, decay_steps=100, factor=0.1)`."""
+    if isinstance(section, list):
+        return f"[{', '.join(map(_in_words, section))}]"
     if not isinstance(section, dict):
         return str(section)
     inside = (f"{k}={_in_words(v)}" for k, v in section.items() if k != "name")
@@ -174,7 +195,7 @@ def _progress(console: "Console", study: "Plan") -> "Iterator[OnProgress]":
     )
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn("{task.percentage:3.0f}%"),
         TimeElapsedColumn(),
