@@ -25,7 +25,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command in COMMANDS:
         command.add(commands)
-    arguments = parser.parse_args(argv)
+    # argparse takes no settings after an option, and leaves them over.
+    arguments, late = parser.parse_known_args(argv)
+    if late and (any(word.startswith("-") for word in late) or "settings" not in arguments):
+        parser.error(f"unrecognized arguments: {' '.join(late)}")
+    if late:
+        arguments.settings = [*arguments.settings, *late]
     if (here := str(Path.cwd())) not in sys.path:
         sys.path.append(here)  # for factories of the user's own, as with `python -m`
     try:

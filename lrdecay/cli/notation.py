@@ -6,22 +6,36 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lrdecay.registry import FACTORIES, factory
+from lrdecay.registry import FACTORIES, did_you_mean, factory
 from lrdecay.study.config import ConfigError, override
 
 _OF_A_MODULE = re.compile(r"[\w.]+:[A-Za-z_]\w*(?=:|$)")
 _SETTING = re.compile(r"[A-Za-z_][\w.]*=")
 
 
+def shipped() -> dict[str, Path]:
+    """The configurations that come with the package, by name."""
+    package = Path(__file__).parent.parent
+    # Inside of the package in a wheel, beside it in a checkout.
+    folder = next(p for p in (package / "configs", package.parent / "configs") if p.is_dir())
+    return {file.stem: file for file in sorted(folder.glob("*.toml"))}
+
+
 def config_file(path: Path) -> Path:
-    """The configuration of that name that comes with the package, where there is no such file."""
+    """The file at a path, or the one that ships if the path is but a name, and not a file's.
+
+    Raises:
+      ConfigError: no file has that name.
+    """
+    if len(path.parts) != 1 or (path.exists() and not path.is_dir()):
+        return path
+    files = shipped()
+    name = path.name.removesuffix(".toml")
+    if name in files:
+        return files[name]
     if path.exists():
         return path
-    package = Path(__file__).parent.parent
-    name = path.with_suffix(".toml").name
-    # Beside the package in a checkout, inside of it in a wheel.
-    places = (folder / "configs" / name for folder in (package, package.parent))
-    return next((place for place in places if place.exists()), path)
+    raise ConfigError([f"{path}: no such file, nor one that ships; {did_you_mean(name, files)}"])
 
 
 def section(kind: str, text: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lrdecay.cli.notation import check_figure, config_file, section
+from lrdecay.cli.notation import check_figure, config_file, section, shipped
 from lrdecay.registry import FACTORIES, did_you_mean
 from lrdecay.study.config import ConfigError, read
 
@@ -66,10 +66,11 @@ def _call(arguments: argparse.Namespace) -> int:
 def _rates(text: str, steps: int | None, epochs: int | None) -> "dict[str, np.ndarray]":
     """The rates of the schedules that an argument stands for, by name."""
     head, _, arm = text.partition(":")
-    path = config_file(Path(head))
-    if head in FACTORIES["schedule"] or path.suffix != ".toml":
+    is_name = head in FACTORIES["schedule"] or not (head.endswith(".toml") or head in shipped())
+    if is_name:
         raw, arms, where = {}, {text: section("schedule", text)}, ""
     else:
+        path = config_file(Path(head))
         raw = read(path) | ({} if epochs is None else {"epochs": epochs})
         arms, where = _arms(path, raw, arm), "arms."
 

@@ -33,6 +33,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     run.add_argument(
         "settings",
         nargs="*",
+        default=[],  # without it argparse says that one is required
         metavar="key.path=value",
         help="replaces a value of the file, as in epochs=5 or arms.plateau.when.patience=3",
     )
@@ -47,7 +48,8 @@ def _call(arguments: argparse.Namespace) -> int:
     try:
         return _run(arguments.config, arguments.settings, arguments.out, arguments.overwrite)
     except KeyboardInterrupt:
-        print("lrdecay: stopped; the same command goes on from here", file=sys.stderr)
+        command = "the command without --overwrite" if arguments.overwrite else "the same command"
+        print(f"lrdecay: stopped; {command} goes on from here", file=sys.stderr)
         return 130
 
 
@@ -65,6 +67,8 @@ def _run(path: Path, settings: Sequence[str], out: Path | None, overwrite: bool)
     from lrdecay.study.run import identity, run
     from lrdecay.study.statistics import as_json, summarise
 
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.append(here)  # for a project's own factories, after all that is installed
     study = plan(raw)
     config, names = study.config, [arm.name for arm in study.arms]
     folder = Folder(out if out is not None else Path("runs") / config.name)
@@ -79,9 +83,9 @@ def _run(path: Path, settings: Sequence[str], out: Path | None, overwrite: bool)
 
     if folder.done and not overwrite:
         console.print(table(summaries_of(load(folder.history))))
-        console.print(f"This study is done. Report: {folder.report}")
+        console.print(f"This study is done. Report: {folder.report}", soft_wrap=True)
         return 0
-    data = study.source.load()
+    data = study.load()
     folder.open(this, overwrite)
     with _progress(console, study) as on_progress:
         history, timing = run(study, data, folder, on_progress)
@@ -106,7 +110,7 @@ def _run(path: Path, settings: Sequence[str], out: Path | None, overwrite: bool)
     )
     console.print(table(summaries))
     console.print(facts)
-    console.print(f"Report: {folder.report}")
+    console.print(f"Report: {folder.report}", soft_wrap=True)
     return 0
 
 
@@ -130,6 +134,8 @@ def _show(console: "Console", study: "Plan", folder: Path) -> None:
 
 def _in_words(section: object) -> str:
     """A section as a call: `step(init_value=0.1, decay_steps=100, factor=0.1)`."""
+    if isinstance(section, list):
+        return f"[{', '.join(map(_in_words, section))}]"
     if not isinstance(section, dict):
         return str(section)
     inside = (f"{k}={_in_words(v)}" for k, v in section.items() if k != "name")
@@ -148,7 +154,7 @@ def _progress(console: "Console", study: "Plan") -> "Iterator[OnProgress]":
     )
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn("{task.percentage:3.0f}%"),
         TimeElapsedColumn(),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-_BARE = re.compile(r"[A-Za-z0-9_.:-]+")
+_BARE = re.compile(r"[\w.:/-]+")
 
 
 class ConfigError(Exception):
@@ -45,7 +45,7 @@ def override(raw: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
     for setting in settings:
         path, equals, text = setting.partition("=")
         if not equals or not path:
-            problems.append(f"{setting} must be key.path=value")
+            problems.append(f"an override must be key.path=value, got {setting!r}")
             continue
         try:
             value = tomllib.loads(f"value = {text}")["value"]
@@ -57,14 +57,19 @@ def override(raw: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
         try:
             raw = _replaced(raw, path.split("."), value)
         except TypeError as error:
-            problems.append(f"{path}: {error}")
+            problems.append(str(error))
     if problems:
         raise ConfigError(problems)
     return raw
 
 
-def _replaced(section: Any, path: Sequence[str], value: Any) -> dict[str, Any]:
+def _replaced(
+    section: Any, path: Sequence[str], value: Any, above: tuple[str, ...] = ()
+) -> dict[str, Any]:
     if not isinstance(section, dict):
-        raise TypeError(f"{path[0]!r} is no key of {section!r}")
+        raise TypeError(
+            f"{'.'.join((*above, *path))}: {'.'.join(above)} must be a section, got {section!r}"
+        )
     key, *rest = path
-    return {**section, key: _replaced(section.get(key, {}), rest, value) if rest else value}
+    new = _replaced(section.get(key, {}), rest, value, (*above, key)) if rest else value
+    return {**section, key: new}

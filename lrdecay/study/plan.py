@@ -1,25 +1,30 @@
 """From a configuration to a plan: everything validated and built, nothing loaded or compiled."""
 
 import dataclasses
+import json
 import re
 from typing import Annotated, Any
 
 import optax
 from optax.schedules import StatefulSchedule
 
-from lrdecay.arguments import Number
+from lrdecay.arguments import INT32_MAX, Number
 from lrdecay.loss_aware_schedule import LOSS
 from lrdecay.optimizer_state import watched
 from lrdecay.registry import did_you_mean
 from lrdecay.signals import SIGNALS
 from lrdecay.study.config import ConfigError
 from lrdecay.study.sections import RunLength, arguments, build, with_defaults
-from lrdecay.training.data import Source
+from lrdecay.training.data import Dataset, Source
 from lrdecay.training.engine import EPOCH_METRICS
 from lrdecay.training.models import Model
 
 AtLeastOne = Annotated[int, Number(int, low=1)]
-Share = Annotated[float, Number(low=0, high=1, open_low=True)]
+Section = Any  # checked by `build`
+Share = Annotated[int | float, Number(low=0, high=1, open_low=True)]
+
+# Long enough that no small share of it is no step at all.
+_LONG_RUN = RunLength(1000, 1000)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,10 +45,10 @@ class Config:
 
     name: str
     epochs: AtLeastOne
-    data: dict[str, Any]
-    model: dict[str, Any]
-    optimizer: dict[str, Any]
-    arms: dict[str, dict[str, Any]]
+    data: Section
+    model: Section
+    optimizer: Section
+    arms: dict[str, Section]
     seeds: list[int] | int = 10
     batch_size: AtLeastOne = 64
     target_accuracy: Share = 0.95
@@ -54,24 +59,29 @@ class Config:
         return tuple(range(self.seeds) if isinstance(self.seeds, int) else self.seeds)
 
 
-def _top_level(raw: dict[str, Any], problems: list[str]) -> Config | None:
-    """The validated top level; None where there are problems, which are added to the list."""
-    before = len(problems)
-    found = arguments(Config, raw, "", problems)
-    if len(problems) > before:
-        return None
-    config = Config(**found)
-    if not re.fullmatch(r"[\w][\w .-]*", config.name):
-        problems.append(f"name must be letters, digits, '.', '_' or '-', got {config.name!r}")
-    if not config.arms:
-        problems.append("arms must have at least one arm, got none")
-    seeds = config.seed_list
-    if not seeds or len(set(seeds)) < len(seeds) or not all(0 <= s < 2**31 for s in seeds):
+def _top_level(raw: dict[str, Any], problems: list[str]) -> dict[str, Any]:
+    """The fields of `Config` that are given, None in place of a bad one; sections as they are."""
+    top = arguments(Config, raw, "", problems)
+    name, arms, seeds = top.get("name"), top.get("arms"), top.get("seeds")
+    if name is not None and not re.fullmatch(r"\w[\w .-]*", name):
         problems.append(
-            f"seeds must be an integer of at least 1 or a list of different ones from 0, "
-            f"got {config.seeds}"
+            "name must be letters, digits, ' ', '.', '_' or '-', and not begin with one of the "
+            f"marks, got {name!r}"
         )
-    return config if len(problems) == before else None
+    if arms is not None and not arms:
+        problems.append("arms must have at least one arm, got none")
+    if isinstance(seeds, int) and seeds < 1:
+        problems.append(f"seeds must be an integer of at least 1, or a list, got {seeds}")
+    if isinstance(seeds, list) and (
+        not seeds or len(set(seeds)) < len(seeds) or not all(0 <= s <= INT32_MAX for s in seeds)
+    ):
+        problems.append(f"seeds must be different integers of at least 0, got {seeds}")
+    return top
+
+
+def _name(value: Any) -> str:
+    """What stands for a value that JSON does not have, such as a function, the same every time."""
+    return getattr(value, "__qualname__", None) or str(value)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,17 +115,37 @@ class Plan:
     arms: tuple[Arm, ...]
     run: RunLength
 
+    def load(self) -> Dataset:
+        """Reads the data set.
+
+        Raises:
+          ConfigError: it is damaged, or not of the size that was said.
+        """
+        try:
+            data = self.source.load()
+        except (OSError, ValueError) as error:
+            raise ConfigError([f"data: {error}"]) from error
+        if len(data.train.labels) != self.source.train_size:
+            raise ConfigError(
+                [
+                    f"data: the source says train_size = {self.source.train_size}, "
+                    f"and loads {len(data.train.labels)} training examples"
+                ]
+            )
+        return data
+
     @property
     def resolved(self) -> dict[str, Any]:
-        """The configuration with every default filled in, as JSON-ready values."""
-        config = dataclasses.asdict(self.config)
-        for kind in ("data", "model", "optimizer"):
-            config[kind] = with_defaults(kind, config[kind])
-        arms = config["arms"].items()
-        return config | {
-            "seeds": list(self.config.seed_list),
-            "arms": {name: with_defaults("schedule", section) for name, section in arms},
+        """The configuration with every default filled in, as it comes back from JSON."""
+        config = self.config
+        resolved = dataclasses.asdict(config) | {
+            "data": with_defaults("data", config.data),
+            "model": with_defaults("model", config.model, given=("classes",)),
+            "optimizer": with_defaults("optimizer", config.optimizer, given=("schedule",)),
+            "arms": {name: with_defaults("schedule", s) for name, s in config.arms.items()},
+            "seeds": config.seed_list,
         }
+        return json.loads(json.dumps(resolved, default=_name))
 
 
 def _check_monitors(schedule: Any, where: str, problems: list[str]) -> None:
@@ -130,6 +160,20 @@ def _check_monitors(schedule: Any, where: str, problems: list[str]) -> None:
     ]
 
 
+def _run_length(top: dict[str, Any], source: Source | None, problems: list[str]) -> RunLength:
+    """The length of every run; without what it depends on, one that does to find mistakes."""
+    epochs, batch_size = top.get("epochs"), top.get("batch_size", Config.batch_size)
+    if source is None or epochs is None or batch_size is None:
+        return _LONG_RUN
+    if batch_size > source.train_size:
+        problems.append(
+            f"batch_size must be an integer in [1, {source.train_size}], the size of the training "
+            f"set, got {batch_size}"
+        )
+        return _LONG_RUN
+    return RunLength(source.train_size // batch_size, epochs)
+
+
 def plan(raw: dict[str, Any]) -> Plan:
     """Validates a configuration and builds what it describes.
 
@@ -138,35 +182,24 @@ def plan(raw: dict[str, Any]) -> Plan:
         is allowed.
     """
     problems: list[str] = []
-    config = _top_level(raw, problems)
-    if config is None:
-        raise ConfigError(problems)
-    source = build("data", config.data, "data", problems)
-    run = None
-    if isinstance(source, Source):
-        if config.batch_size > source.train_size:
-            problems.append(
-                f"batch_size must be an integer in [1, {source.train_size}], the size of the "
-                f"training set, got {config.batch_size}"
-            )
-        run = RunLength(max(source.train_size // config.batch_size, 1), config.epochs)
+    top = _top_level(raw, problems)
+
+    def part(kind: str, **given: Any) -> Any:
+        return build(kind, top[kind], kind, problems, given=given) if kind in top else None
+
+    source = part("data")
+    run = _run_length(top, source, problems)
     # Any number of classes does to find the mistakes in the model's section.
-    classes = source.classes if isinstance(source, Source) else 2
-    model = build("model", config.model, "model", problems, given={"classes": classes})
+    model = part("model", classes=2 if source is None else source.classes)
     # The rate 0 stands in for the schedules, so that the optimizer's own mistakes come up once.
-    build("optimizer", config.optimizer, "optimizer", problems, given={"schedule": 0.0})
+    part("optimizer", schedule=0.0)
     schedules = {}
-    for name, section in config.arms.items():
+    for name, section in (top.get("arms") or {}).items():
         schedules[name] = build("schedule", section, f"arms.{name}", problems, run)
         _check_monitors(schedules[name], f"arms.{name}", problems)
     if problems:
         raise ConfigError(problems)
-    arms = tuple(
-        Arm(
-            name,
-            build("optimizer", config.optimizer, "optimizer", [], given={"schedule": schedule}),
-        )
-        for name, schedule in schedules.items()
-    )
-    assert run is not None
-    return Plan(config, source, model, arms, run)
+    arms = tuple(Arm(name, part("optimizer", schedule=s)) for name, s in schedules.items())
+    if problems:
+        raise ConfigError(problems)
+    return Plan(Config(**top), source, model, arms, run)

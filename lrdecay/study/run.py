@@ -183,7 +183,7 @@ def _gather(plan: Plan, folder: Folder) -> History:
 def _log(plan: Plan, history: History) -> Iterator[dict[str, Any]]:
     """One row an epoch of every run."""
 
-    def number(x: np.ndarray) -> float | None:
+    def number(x: np.floating) -> float | None:
         return float(x) if np.isfinite(x) else None  # JSON has no NaN
 
     for i, arm in enumerate(plan.arms):

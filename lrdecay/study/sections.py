@@ -7,18 +7,44 @@ range, and which are sections themselves. Every problem is collected, none is ra
 import dataclasses
 import inspect
 import typing
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Container, Mapping
+from inspect import Parameter
+from typing import Annotated, Any
 
+import optax
+from optax.schedules import StatefulSchedule
 from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic_core import to_json
 
-from lrdecay.arguments import Number, alternatives, number
+from lrdecay.arguments import INT32_MAX, Number, alternatives, number
 from lrdecay.decays import Decay
-from lrdecay.registry import did_you_mean, factory
+from lrdecay.registry import FACTORIES, did_you_mean, factory
 from lrdecay.schedules import Schedule
+from lrdecay.training.data import Source
+from lrdecay.training.models import Model
 from lrdecay.triggers import Trigger
 
+# The arguments that are sections themselves, by annotation.
 _KINDS = ((Schedule, "schedule"), (Trigger, "trigger"), (Decay, "decay"))
+
+# What a factory of each kind returns.
+_RETURNS = {
+    "schedule": (Callable, StatefulSchedule),
+    "trigger": (Trigger,),
+    "decay": (Callable,),
+    "optimizer": (optax.GradientTransformation,),
+    "model": (Model,),
+    "data": (Source,),
+}
+
+_SECTION = "a section {name = ..., <arguments>}"
+
+# pydantic's words for what TOML calls otherwise.
+_IN_TOML = {
+    "an object": "a section",
+    "a valid array": "a list",
+    "a valid boolean": "true or false",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,14 +59,31 @@ class RunLength:
         """Steps in the whole run."""
         return self.steps_per_epoch * self.epochs
 
-    def units(self, name: str) -> dict[str, int]:
-        """The keys by which a duration called `name` may be given, and the steps in one of each.
+    def steps_in(self, key: str) -> int:
+        """Steps in the unit of a duration: one epoch, or the whole run for a fraction."""
+        return self.steps_per_epoch if key.endswith("epochs") else self.steps
 
-        `decay_steps` may be given as `decay_epochs` or `decay_fraction`.
-        """
-        stem = name.removesuffix("steps").removesuffix("_")
-        epochs, fraction = (f"{stem}_{unit}".strip("_") for unit in ("epochs", "fraction"))
-        return {epochs: self.steps_per_epoch, fraction: self.steps}
+
+def _parameters(make: Callable[..., Any], given: Container[str] = ()) -> dict[str, Parameter]:
+    """The parameters of a factory that a section may set: by keyword, and not `given`."""
+    parameters = inspect.signature(make, eval_str=True).parameters.values()
+    return {
+        p.name: p.replace(annotation=Any) if p.annotation is p.empty else p
+        for p in parameters
+        if p.name not in given and p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)
+    }
+
+
+def _spellings(name: str, annotation: Any) -> tuple[str, ...]:
+    """The keys for a parameter: its name and, for a duration, those in epochs and as a fraction.
+
+    `decay_steps` may be given as `decay_epochs` or `decay_fraction`.
+    """
+    mark = number(annotation)
+    if mark is None or not mark.duration:
+        return (name,)
+    stem = name.removesuffix("steps").removesuffix("_")
+    return (name, *(f"{stem}_{unit}".strip("_") for unit in ("epochs", "fraction")))
 
 
 def _kind(annotation: Any) -> str | None:
@@ -49,33 +92,50 @@ def _kind(annotation: Any) -> str | None:
     return next((kind for mark, kind in _KINDS if mark in members), None)
 
 
-def _in_steps(value: Any, steps: int) -> Any:
-    """A duration, or a list of them, from another unit to steps; anything else as it is."""
-    if isinstance(value, list):
-        return [_in_steps(v, steps) for v in value]
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return round(value * steps) if is_number and value == value else value
+def _items(annotation: Any) -> Any:
+    """The annotation of each item where an argument is a list of sections, None otherwise."""
+    items = typing.get_args(annotation)
+    return items[0] if len(items) == 1 and _kind(items[0]) is not None else None
 
 
 def _plain(annotation: Any, value: Any, where: str, problems: list[str]) -> Any:
-    """A value that is no section, checked against its annotation."""
+    """A value that is no section, checked against its annotation; None where it fails."""
     mark = number(annotation)
     if mark is not None:
-        if value is None and type(None) in alternatives(annotation):
-            return None
         try:
             mark.check(where, value)
         except (TypeError, ValueError) as error:
             problems.append(str(error))
+            return None
         return value
-    adapter = TypeAdapter(annotation, config=ConfigDict(strict=True, arbitrary_types_allowed=True))
+    options = ConfigDict(arbitrary_types_allowed=True, allow_inf_nan=False)
     try:
-        # TOML has lists alone where Python has tuples.
-        return adapter.validate_python(value, strict=not isinstance(value, list))
+        # As JSON: strict, and yet a list does for a tuple.
+        json = to_json(value, inf_nan_mode="constants")
+        return TypeAdapter(annotation, config=options).validate_json(json, strict=True)
     except ValidationError as error:
-        said = (e["msg"].removeprefix("Input should be ") for e in error.errors())
-        problems.append(f"{where} must be {', or '.join(said)}, got {value!r}")
-        return value
+        # Of the members of a union, the one that fits best fails farthest inside.
+        depth = max(len(e["loc"]) for e in error.errors())
+        errors = [e for e in error.errors() if len(e["loc"]) == depth]
+        place = where + "".join(f"[{i}]" for i in errors[0]["loc"] if isinstance(i, int))
+        said = dict.fromkeys(e["msg"].removeprefix("Input should be ") for e in errors)
+        allowed = ", or ".join(_IN_TOML.get(words, words) for words in said)
+        problems.append(f"{place} must be {allowed}, got {errors[0]['input']!r}")
+        return None
+
+
+def _duration(annotation: Any, value: Any, steps: int, where: str, problems: list[str]) -> Any:
+    """A duration, or a list of them, from a unit of `steps` to whole steps; None where it fails."""
+    many = isinstance(value, list)
+    amount = _plain(Annotated[Any, Number(low=0, many=many)], value, where, problems)
+    if amount is None:
+        return None
+
+    def whole(x: int | float) -> int:
+        return round(min(x * steps, INT32_MAX + 1))  # a float may overflow
+
+    in_steps = [whole(x) for x in amount] if many else whole(amount)
+    return _plain(annotation, in_steps, f"{where} in steps", problems)
 
 
 def arguments(
@@ -84,9 +144,9 @@ def arguments(
     where: str,
     problems: list[str],
     run: RunLength | None = None,
-    given: Sequence[str] = (),
+    given: Container[str] = (),
 ) -> dict[str, Any]:
-    """The keyword arguments that a section gives to a factory.
+    """The keyword arguments that a section gives to a factory, None in place of a bad one.
 
     Args:
       make: the factory, whose signature is the schema.
@@ -97,50 +157,52 @@ def arguments(
       run: the length of the run, where durations may be given in epochs or fractions.
       given: parameters that the study itself fills in.
     """
-    parameters = {
-        name: p
-        for name, p in inspect.signature(make).parameters.items()
-        if name not in given and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
+    parameters = _parameters(make, given)
+    keys = {
+        name: (name,) if run is None else _spellings(name, p.annotation)
+        for name, p in parameters.items()
     }
+    name_of = {key: name for name, spellings in keys.items() for key in spellings}
     prefix = f"{where}." if where else ""
-    units: dict[str, tuple[str, int]] = {}
-    for name, p in parameters.items():
-        mark = number(p.annotation)
-        if run is not None and mark is not None and mark.duration:
-            units |= {key: (name, steps) for key, steps in run.units(name).items()}
-
     found: dict[str, Any] = {}
     for key, value in section.items():
-        name, steps = units.get(key, (key, None))
-        if name not in parameters:
-            known = [*parameters, *units]
+        name = name_of.get(key)
+        if name is None:
+            known = dict.fromkeys(("name", *name_of))
             problems.append(f"{prefix}{key}: unknown key; {did_you_mean(key, known)}")
         elif name in found:
-            problems.append(f"{prefix}{key}: {name} is given twice, in two units")
-        elif steps is None:
+            problems.append(f"{prefix}{key}: only one of {', '.join(keys[name])} may be given")
+        elif run is None or key == name:
             found[name] = _value(parameters[name].annotation, value, prefix + key, problems, run)
         else:
-            mark = Number(low=0, many=isinstance(value, list))
-            found[name] = _in_steps(
-                _plain(typing.Annotated[Any, mark], value, prefix + key, problems), steps
+            steps = run.steps_in(key)
+            found[name] = _duration(
+                parameters[name].annotation, value, steps, prefix + key, problems
             )
-    for name, p in parameters.items():
-        if p.default is p.empty and name not in found:
-            others = [key for key, (of, _) in units.items() if of == name]
-            problems.append(f"{prefix}{name}: missing" + "".join(f" (or {key})" for key in others))
+    problems += [
+        f"{prefix}{' or '.join(keys[name])} is missing"
+        for name, p in parameters.items()
+        if p.default is p.empty and name not in found
+    ]
     return found
 
 
 def _value(
     annotation: Any, value: Any, where: str, problems: list[str], run: RunLength | None
 ) -> Any:
-    kind = _kind(annotation)
-    items = typing.get_args(annotation)
-    if kind is None and len(items) == 1 and _kind(items[0]) is not None and isinstance(value, list):
-        return [_value(items[0], v, f"{where}[{i}]", problems, run) for i, v in enumerate(value)]
-    if kind is None or (number(annotation) is not None and not isinstance(value, dict)):
+    """A value checked against its annotation, and built if it is a section; None where it fails."""
+    items, kind, mark = _items(annotation), _kind(annotation), number(annotation)
+    if items is not None:
+        if isinstance(value, list):
+            return [_value(items, v, f"{where}[{i}]", problems, run) for i, v in enumerate(value)]
+        problems.append(f"{where} must be a list, got {value!r}")
+    elif kind is None or (mark is not None and isinstance(value, int | float)):
         return _plain(annotation, value, where, problems)
-    return build(kind, value, where, problems, run)
+    elif mark is None or isinstance(value, dict):
+        return build(kind, value, where, problems, run)
+    else:
+        problems.append(f"{where} must be {mark.allowed}, or {_SECTION}, got {value!r}")
+    return None
 
 
 def build(
@@ -162,36 +224,51 @@ def build(
       given: arguments that the study itself fills in.
     """
     if not isinstance(section, dict) or not isinstance(section.get("name"), str):
-        example = "{name = ..., <arguments>}"
-        problems.append(f"{where} must be a section {example} of a {kind}, got {section!r}")
+        names = ", ".join(FACTORIES[kind])
+        problems.append(f"{where} must be {_SECTION}, got {section!r}; names: {names}")
         return None
+    name = section["name"]
     try:
-        make = factory(kind, section["name"])
-    except LookupError as error:
+        make = factory(kind, name)
+        _parameters(make)
+    except (LookupError, NameError, ValueError) as error:
         problems.append(f"{where}.name: {error}")
         return None
     before = len(problems)
     given = given or {}
     rest = {key: value for key, value in section.items() if key != "name"}
-    found = arguments(make, rest, where, problems, run, tuple(given))
+    found = arguments(make, rest, where, problems, run, given)
     if len(problems) > before:
         return None
     try:
-        return make(**given, **found)
+        made = make(**given, **found)
     except (TypeError, ValueError, OSError) as error:
-        problems.append(f"{where}: {error}")
+        problems.append(f"{where}: {' '.join(str(error).split())}")
         return None
+    if not isinstance(made, _RETURNS[kind]):
+        expected = " or ".join(t.__name__ for t in _RETURNS[kind])
+        got = type(made).__name__
+        problems.append(f"{where}.name: {name!r} must return a {expected}, got a {got}")
+        return None
+    return made
 
 
-def with_defaults(kind: str, section: Any) -> Any:
-    """A valid section with every default of its factory written out."""
+def with_defaults(kind: str, section: Any, given: Container[str] = ()) -> Any:
+    """A valid section with every default of its factory, in the order of its signature."""
     if not isinstance(section, dict):
         return section
     full = {"name": section["name"]}
-    for name, p in inspect.signature(factory(kind, section["name"])).parameters.items():
-        if name in section:
-            nested = _kind(p.annotation)
-            full[name] = with_defaults(nested, section[name]) if nested else section[name]
+    for name, p in _parameters(factory(kind, section["name"]), given).items():
+        key = next((k for k in _spellings(name, p.annotation) if k in section), name)
+        if key in section:
+            full[key] = _filled(p.annotation, section[key])
         elif p.default is not p.empty:
-            full[name] = p.default
-    return section | full
+            full[key] = p.default
+    return full
+
+
+def _filled(annotation: Any, value: Any) -> Any:
+    items, kind = _items(annotation), _kind(annotation)
+    if items is not None:
+        return [_filled(items, v) for v in value]
+    return value if kind is None else with_defaults(kind, value)
