@@ -22,6 +22,7 @@ ROWS = (
     "loss_aware_schedule",
     "transform",
     "replay",
+    "compat",
     "registry",
     "training",
     "study",
