@@ -1,6 +1,7 @@
 """Numbers in signatures: what passes, what is refused, and in which words."""
 
 import math
+from collections.abc import Callable
 from typing import Literal
 
 import jax
@@ -216,11 +217,35 @@ def test_checked_looks_at_positional_arguments_too():
         checked(make)(0.5, -3)
 
 
-def test_none_and_schedules_have_no_value_to_look_at():
+def test_none_and_functions_pass_where_the_annotation_has_them():
     def schedule(count):
         return -count
 
-    assert checked(make)(schedule, None)[:2] == (schedule, None)
+    @checked
+    def takes(
+        rate: Positive | Callable[[int], int], shape: Literal["a"] | Callable[[int], int] = "a"
+    ):
+        return rate, shape
+
+    assert takes(schedule, schedule) == (schedule, schedule)
+    assert checked(make)(0.5, None)[:2] == (0.5, None)
+    for rate in (schedule, None):
+        with pytest.raises(TypeError, match=r"^rate must be a number above 0, got"):
+            checked(make)(rate)
+    with pytest.raises(ValueError, match=r"^shape must be 'a' or a function, got 'b'"):
+        takes(0.5, "b")
+
+
+def test_flags_and_functions_are_checked_too():
+    @checked
+    def takes(flag: bool = False, function: Callable[[int], int] | None = None):
+        return flag, function
+
+    assert takes(True, abs) == (True, abs)
+    with pytest.raises(TypeError, match=r"^flag must be True or False, got 1"):
+        takes(1)
+    with pytest.raises(TypeError, match=r"^function must be a function, got 1"):
+        takes(True, 1)
 
 
 def test_traced_values_pass_whatever_their_value():

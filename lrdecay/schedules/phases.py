@@ -54,7 +54,7 @@ def warmup(
 def untuned_warmup_steps(b2: float = 0.999) -> int:
     """The length of a linear warmup for Adam that needs no tuning: `2 / (1 - b2)` steps.
 
-    Source: Ma & Yarats 2021, section 5.
+    Source: Ma & Yarats 2021.
 
     Args:
       b2: Adam's decay rate of the second moment, in [0, 1); not traced.
