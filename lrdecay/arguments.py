@@ -23,6 +23,11 @@ R = TypeVar("R")
 INT32_MAX = 2**31 - 1
 
 
+def _in_float32(x: ArrayLike) -> np.ndarray:
+    """Where float32 holds a number as a finite one; False for NaN."""
+    return np.asarray(np.abs(np.asarray(x, np.float64)) <= np.finfo(np.float32).max)
+
+
 class Number(NamedTuple):
     """The kind and range of a number; every number must also be finite, as a float32.
 
@@ -75,12 +80,17 @@ class Number(NamedTuple):
             got = f"{array.dtype}{list(array.shape)}" if traced else repr(value)
             raise TypeError(f"{name} must be {self.allowed}, got {got}")
         if not traced and not self._within(np.asarray(array, np.float64)):
-            too_large = self.high == INT32_MAX and np.any(array > INT32_MAX)
-            excess = ", which int32 does not hold" if too_large else ""
-            raise ValueError(f"{name} must be {self.allowed}, got {value}{excess}")
+            raise ValueError(f"{name} must be {self.allowed}, got {value}{self._excess(array)}")
+
+    def _excess(self, array: Any) -> str:
+        """What is wrong with numbers that are in range, in words, and too large to be kept."""
+        if self.high == INT32_MAX and np.any(array > INT32_MAX):
+            return ", which int32 does not hold"
+        too_large = np.isfinite(np.asarray(array, np.float64)) & ~_in_float32(array)
+        return ", which float32 does not hold" if np.any(too_large) else ""
 
     def _within(self, x: np.ndarray) -> bool:
-        within = np.abs(x) <= np.finfo(np.float32).max  # False for NaN
+        within = _in_float32(x)
         if self.low is not None:
             within &= x > self.low if self.open_low else x >= self.low
         if self.high is not None:

@@ -32,10 +32,10 @@ class Decay:
       most: the number of fires after which another changes nothing, and so does not count.
     """
 
-    factor: Callable[[jax.Array, jax.Array], jax.Array]
+    factor: Callable[[jax.Array, jax.Array], ArrayLike]
     most: int = INT32_MAX
 
-    def __call__(self, fires: jax.Array, since: jax.Array) -> jax.Array:
+    def __call__(self, fires: jax.Array, since: jax.Array) -> ArrayLike:
         """The factor after so many fires, so many steps after the last."""
         return self.factor(fires, since)
 

@@ -240,7 +240,7 @@ def loss_aware(
     base: RateOrSchedule | StatefulSchedule,
     *,
     when: Trigger,
-    how: Decay | Callable[[jax.Array, jax.Array], jax.Array],
+    how: Decay | Callable[[jax.Array, jax.Array], ArrayLike],
 ) -> LossAware:
     """A learning rate that falls when training says so: `base(t) * how(fires, since)`.
 

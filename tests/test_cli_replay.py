@@ -165,7 +165,7 @@ def test_the_figure_is_drawn(tmp_path, capsys, values, suffix):
             ["--when", "plateau:patience=0", "--when", "plateau:patienc=1", "--how", "multiply:2"],
             [
                 r"multiply.factor must be a number in \(0, 1\], got 2",
-                "plateau.patience must be an integer of at least 1, got 0",
+                "plateau: patience must be an integer of at least 1, got 0",
                 "plateau.patienc: unknown key; did you mean 'patience'",
             ],
         ),

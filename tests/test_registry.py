@@ -70,7 +70,7 @@ def test_a_path_loads_a_factory_of_ones_own():
         ("model", "transformer", "unknown model 'transformer'; allowed: cnn"),
         ("decay", "", "unknown decay ''; allowed: multiply, "),
         # A name of another kind is as unknown as any.
-        ("trigger", "cosine", "unknown trigger 'cosine'; allowed: "),
+        ("trigger", "adam", "unknown trigger 'adam'; allowed: "),
     ],
 )
 def test_an_unknown_name_is_refused_with_a_guess_and_the_list(kind, name, message):

@@ -15,11 +15,13 @@ if TYPE_CHECKING:
 EXAMPLES = {
     "constant": "constant:0.1",
     "cosine": "cosine:0.1,decay_fraction=1",
+    "cooldown_on_plateau": "cooldown_on_plateau:0.1,fraction=0.2",
     "cosine_restarts": "cosine_restarts:0.1,cycle_fraction=0.25,peak_factor=0.8",
     "cyclic": "cyclic:0.02,peak_value=0.1,up_fraction=0.17",
     "exp_hyperbolic": "exp_hyperbolic:0.1,decay_fraction=1,upper_bound_fraction=1.2",
     "exponential": "exponential:0.1,decay_fraction=1,decay_rate=0.01",
     "flat_cosine": "flat_cosine:0.1,flat_fraction=0.5,decay_fraction=0.5",
+    "greedy": "greedy:0.1",
     "hyperbolic": "hyperbolic:0.1,decay_fraction=1,upper_bound_fraction=1.2",
     "inverse_sqrt": "inverse_sqrt:0.1,timescale_fraction=0.1",
     "inverse_time": "inverse_time:0.1,decay_fraction=0.1",
@@ -28,7 +30,9 @@ EXAMPLES = {
     "k_decay": "k_decay:0.1,decay_fraction=1,k=4.0",
     "knee": "knee:0.1,warmup_fraction=0.1,hold_fraction=0.4,decay_fraction=0.5",
     "linear": "linear:0.1,end_value=0,decay_fraction=1",
-    "loss_aware": "loss_aware:0.1,when.name=plateau,how.name=multiply",
+    # On the clock of the steps: a preview observes nothing.
+    "loss_aware": "loss_aware:0.1,when.name=at,when.fraction=[0.34,0.67],how.name=rungs,"
+    "how.values=[1,0.5,0.2]",
     "multistep": "multistep:0.1,boundaries_fraction=[0.5,0.75],factor=0.3",
     "noisy": "noisy:0.1,std=0.3",
     "one_cycle": "one_cycle:0.1,warmup_fraction=0.3,decay_fraction=0.7",
@@ -37,6 +41,7 @@ EXAMPLES = {
     "polynomial": "polynomial:0.1,decay_fraction=1,power=2.0",
     "power": "power:0.1,timescale_fraction=0.1,exponent=1.0",
     "product": 'product:[0.1,{name="step",init_value=1,decay_fraction=0.34,factor=0.4}]',
+    "reduce_on_plateau": "reduce_on_plateau:0.1",
     "repeat": 'repeat:{name="linear",init_value=0.1,end_value=0,decay_fraction=0.25},'
     "cycle_fraction=0.25",
     "rescale": 'rescale:{name="linear",init_value=0.1,end_value=0,decay_fraction=0.5},'

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tiny
 
+from lrdecay.registry import FACTORIES
 from lrdecay.study.config import ConfigError, read
 from lrdecay.study.plan import plan
 from lrdecay.study.sections import RunLength
@@ -94,7 +95,9 @@ def test_a_whole_number_does_for_a_share():
 
 NAME = "name must be letters, digits, ' ', '.', '_' or '-', and not begin with one of the marks"
 TOP = "name, epochs, data, model, optimizer, arms, seeds, batch_size, target_accuracy"
-SCHEDULES = "constant, linear, cosine, exponential, step, warmup, join, loss_aware"
+SCHEDULES, TRIGGERS, DECAYS = (
+    ", ".join(FACTORIES[kind]) for kind in ("schedule", "trigger", "decay")
+)
 
 
 @pytest.mark.parametrize(
@@ -167,12 +170,12 @@ SCHEDULES = "constant, linear, cosine, exponential, step, warmup, join, loss_awa
         ("arms.constant.value=-1", "arms.constant.value must be a number of at least 0, got -1"),
         (
             "arms.plateau.when.patience=-1",
-            "arms.plateau.when.patience must be an integer of at least 1, got -1",
+            "arms.plateau.when.patience must be an integer of at least 0, got -1",
         ),
         (
             "arms.plateau.when.name=platau",
             "arms.plateau.when.name: unknown trigger 'platau'; did you mean 'plateau'? "
-            "allowed: plateau",
+            f"allowed: {TRIGGERS}",
         ),
         (
             "arms.plateau.how.factor=1.5",
@@ -181,12 +184,12 @@ SCHEDULES = "constant, linear, cosine, exponential, step, warmup, join, loss_awa
         (
             "arms.plateau.how.name=multipli",
             "arms.plateau.how.name: unknown decay 'multipli'; did you mean 'multiply'? "
-            "allowed: multiply, rungs",
+            f"allowed: {DECAYS}",
         ),
         (
             "arms.plateau.when.monitor=val_acc",
             "arms.plateau: unknown monitor 'val_acc'; did you mean 'val_accuracy'? "
-            "allowed: value, val_loss, val_accuracy",
+            "allowed: value, val_loss, val_accuracy, grad_norm, param_norm, grad_alignment",
         ),
     ],
 )
@@ -204,7 +207,7 @@ def test_all_mistakes_are_told_at_once():
         "data.name=digit",
         "model.depth=3",
         "optimizer.nesterov=true",
-        "arms.plateau.when.patience=0",
+        "arms.plateau.when.patience=-1",
         "arms.plateau.base={name = 'step', init_value = 0.1, decay_fraction = 0.01}",
         "arms.constant.value=x",
     )
@@ -254,8 +257,10 @@ def test_the_resolved_configuration_holds_every_default():
                     "window": 1,
                     "mode": "max",
                     "monitor": "val_accuracy",
+                    "grace": 0,
+                    "convention": "optax",
                 },
-                "how": {"name": "multiply", "factor": 0.5},
+                "how": {"name": "multiply", "factor": 0.5, "floor": 0.0},
             }
         },
         "seeds": [0, 1],
