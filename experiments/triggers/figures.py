@@ -1,0 +1,102 @@
+"""The figures: operating curves on what is known, and first fires on what is not."""
+
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from experiments.triggers.families import Family
+from experiments.triggers.histories import CHANGES, HORIZON
+from experiments.triggers.scoring import ALARM_SHARE, LENGTH, Delay
+from lrdecay.study.figures import colour
+
+MARKERS = "osv^D<>P"
+STYLE = {
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#e6e6e6",
+    "axes.axisbelow": True,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "lrdecay",
+}
+
+
+def save(figure: Figure, path: Path) -> None:
+    with matplotlib.rc_context(STYLE):
+        figure.savefig(path, metadata={"Date": None})
+
+
+def operating_curves(results: list[dict]) -> Figure:
+    """Mean delay against the share of false alarms, a panel for each change, a line a family."""
+    columns = 4
+    rows = -(-len(CHANGES) // columns)
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(15, 3.4 * rows + 0.8), layout="constrained")
+        grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+        for axes, (name, scenario) in zip(grid.flat, CHANGES.items(), strict=False):
+            for i, result in enumerate(results):
+                _draw_family(axes, i, result, name)
+            axes.axvline(ALARM_SHARE, color="#777777", linewidth=0.8, linestyle=":")
+            axes.set_title(scenario.title, loc="left", fontsize=10)
+            axes.set(xscale="log", xlim=(0.009, 1.0), ylim=(0, HORIZON * 1.03))
+        for axes in grid.flat[len(CHANGES) :]:
+            axes.set_axis_off()
+        figure.supxlabel(f"share of progress runs of {LENGTH} observations with a false alarm")
+        figure.supylabel(f"mean delay in observations (a miss counts as {HORIZON})")
+        handles, labels = grid[0, 0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper center", ncols=7, frameon=False)
+    return figure
+
+
+def _draw_family(axes: Axes, i: int, result: dict, scenario: str) -> None:
+    """One line, with a marker and the interval at the calibrated setting."""
+    curve = result["curve"]
+    delays = np.array([np.nan if x is None else x for x in curve["delay"][scenario]])
+    style = {"color": colour(i), "linestyle": "-" if i < 8 else "--"}
+    axes.plot(curve["false_alarms"], delays, linewidth=1.2, label=result["family"], **style)
+    at: Delay | None = result["delays"].get(scenario)
+    if at is not None:
+        error = [[at.mean - at.low], [at.high - at.mean]]
+        axes.errorbar(
+            result["false_alarms"]["progress"].value,
+            at.mean,
+            yerr=error,
+            marker=MARKERS[i % 8],
+            markersize=5,
+            **style,
+        )
+
+
+def first_fires(curves: dict[str, np.ndarray], families: list[Family], first: dict) -> Figure:
+    """Recorded curves, and below each the observation at which each family first fires."""
+    kinds = {"loss": "training loss, block means", "val_accuracy": "validation accuracy"}
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(17, 2 * (1.6 + 0.16 * len(families)) + 3), layout="constrained")
+        grid = figure.subplots(
+            4, len(curves["rate"]), sharey="row", height_ratios=[2, 1.6] * 2, squeeze=False
+        )
+        for j, rate in enumerate(curves["rate"]):
+            for row, (kind, words) in enumerate(kinds.items()):
+                above, below = grid[2 * row : 2 * row + 2, j]
+                below.sharex(above)
+                values = curves[kind][j]
+                above.plot(np.arange(values.size), values, color="#555555", linewidth=0.8)
+                above.set_title(f"rate {rate:g}", loc="left", fontsize=10)
+                if kind == "loss":
+                    above.set(yscale="log", ylim=(1e-5, 3))
+                else:
+                    above.set(ylim=(0.9, 1))
+                for i, family in enumerate(families):
+                    at = first[kind][family.name][j]
+                    if at < values.size:
+                        below.plot(at, i, MARKERS[i % 8], color=colour(i), markersize=5)
+                below.set(yticks=range(len(families)), ylim=(len(families) - 0.5, -0.5))
+                if j == 0:
+                    above.set_ylabel(words)
+                    below.set_yticklabels([f.name for f in families], fontsize=8)
+                below.set_xlabel("observation" if row == 0 else "epoch")
+    return figure
