@@ -20,8 +20,9 @@ from experiments.triggers.histories import CHANGES, PROGRESS, SCENARIOS, Histori
 from experiments.triggers.record import CURVES
 from experiments.triggers.scoring import (
     LENGTH,
+    Delay,
     Fires,
-    alarm_shares,
+    Result,
     calibrate,
     delay,
     fires,
@@ -33,32 +34,40 @@ CALIBRATION_SEED, SCORING_SEED = 0, 1
 
 
 def score(family: Family, calibration: Histories, scoring: dict[str, Histories]) -> dict[str, Any]:
-    """Everything that is known of a family: its operating curve, and one setting in full."""
-    setting = calibrate(family, calibration)
-    changes = {name: np.asarray(scoring[name].change) for name in CHANGES}
-    # The setting comes last, so that it rides along in the sweep.
-    settings = family.settings if setting is None else np.append(family.settings, setting)
+    """Everything that is known of a family: its operating curve, and two settings in full."""
+    chosen = {"calibrated": calibrate(family, calibration), "default": family.default}
+    chosen = {kind: setting for kind, setting in chosen.items() if setting is not None}
+    swept = family.settings
+    # The chosen settings come last, so that they ride along in the sweep.
+    settings = np.append(swept, list(chosen.values())).astype(swept.dtype)
     found = {
         name: fires(family, settings, scoring[name], scenario.mode)
         for name, scenario in SCENARIOS.items()
     }
 
-    def at(name: str, k: int) -> Fires:
-        return Fires(found[name].early[k], found[name].first[k])
+    def delay_at(name: str, k: int) -> Delay | None:
+        at = Fires(found[name].early[k], found[name].first[k])
+        return delay(at, np.asarray(scoring[name].change))
 
-    swept = range(len(family.settings))
-    delays = {n: [delay(at(n, k), changes[n]) for k in swept] for n in CHANGES}
-    calibrated = setting is not None
+    def in_full(k: int) -> Result:
+        return Result(
+            setting=settings[k].item(),
+            false_alarms={name: share(found[name].early[k]) for name in PROGRESS},
+            delays={name: delay_at(name, k) for name in CHANGES},
+        )
+
+    curve = [[delay_at(name, k) for k in range(len(swept))] for name in CHANGES]
     return {
         "family": family.name,
         "parameter": family.parameter,
-        "setting": setting.item() if calibrated else None,
-        "false_alarms": {n: share(at(n, -1).early) for n in PROGRESS} if calibrated else {},
-        "delays": {n: delay(at(n, -1), changes[n]) for n in CHANGES} if calibrated else {},
+        **{kind: in_full(len(swept) + i) for i, kind in enumerate(chosen)},
         "curve": {
-            "settings": family.settings.tolist(),
-            "false_alarms": found["progress"].early[: len(family.settings)].mean(-1).tolist(),
-            "delay": {n: [None if d is None else d.mean for d in ds] for n, ds in delays.items()},
+            "settings": swept.tolist(),
+            "false_alarms": found["progress"].early[: len(swept)].mean(axis=-1).tolist(),
+            "delay": {
+                name: [None if d is None else d.mean for d in delays]
+                for name, delays in zip(CHANGES, curve, strict=True)
+            },
         },
     }
 
@@ -83,18 +92,18 @@ def on_curves(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="few replicates, to try it out")
+    parser.add_argument("--quick", action="store_true", help="two triggers and few replicates")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="folder to write to")
     arguments = parser.parse_args()
-    replicates = 40 if arguments.quick else REPLICATES
+    replicates, families = (40, FAMILIES[:2]) if arguments.quick else (REPLICATES, FAMILIES)
     start = time.perf_counter()
     calibration = SCENARIOS["progress"].replicates(CALIBRATION_SEED, replicates)
     scoring = {n: s.replicates(SCORING_SEED, replicates) for n, s in SCENARIOS.items()}
-    results = [score(family, calibration, scoring) for family in FAMILIES]
+    results = [score(family, calibration, scoring) for family in families]
     settings = {
-        family: result["setting"]
-        for family, result in zip(FAMILIES, results, strict=True)
-        if result["setting"] is not None
+        family: result["calibrated"].setting
+        for family, result in zip(families, results, strict=True)
+        if "calibrated" in result
     }
     with np.load(CURVES) as arrays:
         curves = dict(arrays)

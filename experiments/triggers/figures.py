@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from experiments.triggers.families import Family
 from experiments.triggers.histories import CHANGES, HORIZON
-from experiments.triggers.scoring import ALARM_SHARE, LENGTH, Delay
+from experiments.triggers.scoring import ALARM_SHARE, LENGTH, Result
 from lrdecay.study.figures import colour
 
 MARKERS = "osv^D<>P"
@@ -58,11 +58,12 @@ def _draw_family(axes: Axes, i: int, result: dict, scenario: str) -> None:
     delays = np.array([np.nan if x is None else x for x in curve["delay"][scenario]])
     style = {"color": colour(i), "linestyle": "-" if i < 8 else "--"}
     axes.plot(curve["false_alarms"], delays, linewidth=1.2, label=result["family"], **style)
-    at: Delay | None = result["delays"].get(scenario)
-    if at is not None:
+    calibrated: Result | None = result.get("calibrated")
+    at = calibrated and calibrated.delays[scenario]
+    if calibrated and at:
         error = [[at.mean - at.low], [at.high - at.mean]]
         axes.errorbar(
-            result["false_alarms"]["progress"].value,
+            calibrated.false_alarms["progress"].value,
             at.mean,
             yerr=error,
             marker=MARKERS[i % 8],

@@ -56,8 +56,10 @@ def gaussian(key: jax.Array) -> jax.Array:
 
 def student(key: jax.Array, degrees: int) -> jax.Array:
     """Heavy tails: as wide as the Gaussian in the middle half, as the variance may be infinite."""
+    normal = jax.random.normal(key, (degrees + 1, LENGTH))
+    t = normal[0] / jnp.sqrt(jnp.mean(normal[1:] ** 2, axis=0))
     upper_quartile = {2: 0.8165, 3: 0.7649}[degrees]
-    return jax.random.t(key, degrees, (LENGTH,)) * (0.6745 / upper_quartile)
+    return t * (0.6745 / upper_quartile)
 
 
 def autocorrelated(key: jax.Array, correlation: float) -> jax.Array:
@@ -83,6 +85,11 @@ class _Setting(NamedTuple):
     change: jax.Array
     noise_key: jax.Array
 
+    @property
+    def after(self) -> jax.Array:
+        """Observations since the change; negative before."""
+        return T - self.change.astype(jnp.float32)
+
 
 def _setting(key: jax.Array) -> _Setting:
     keys = jax.random.split(key, 5)
@@ -99,9 +106,9 @@ def _progress(s: _Setting, t: jax.Array = T) -> jax.Array:
     return s.level + (t + 1) ** -s.power
 
 
-def _after(s: _Setting) -> jax.Array:
-    """Observations since the change; 0 before."""
-    return jnp.maximum(T - s.change.astype(jnp.float32), 0.0)
+def _stopped(s: _Setting) -> jax.Array:
+    """Progress up to the change, and none from there."""
+    return _progress(s, jnp.minimum(T, T - s.after))
 
 
 def progress(key: jax.Array, noise: Noise = gaussian, wider: float = 1.0) -> Histories:
@@ -111,35 +118,34 @@ def progress(key: jax.Array, noise: Noise = gaussian, wider: float = 1.0) -> His
 
 def plateau(key: jax.Array, noise: Noise = gaussian) -> Histories:
     s = _setting(key)
-    mean = _progress(s, jnp.minimum(T, s.change.astype(jnp.float32)))
-    return Histories(mean + s.sigma * noise(s.noise_key), s.change)
+    return Histories(_stopped(s) + s.sigma * noise(s.noise_key), s.change)
 
 
 def decline(key: jax.Array) -> Histories:
     """After the change the loss rises slowly, as a validation loss does in overfitting."""
     s = _setting(key)
-    mean = _progress(s, jnp.minimum(T, s.change.astype(jnp.float32))) + 1e-4 * _after(s)
+    mean = _stopped(s) + 1e-4 * jnp.maximum(s.after, 0.0)
     return Histories(mean + s.sigma * gaussian(s.noise_key), s.change)
 
 
 def divergence(key: jax.Array) -> Histories:
     """After the change the loss doubles every 35 observations."""
     s = _setting(key)
-    mean = _progress(s, jnp.minimum(T, s.change.astype(jnp.float32))) * jnp.exp(_after(s) / 50)
+    mean = _stopped(s) * jnp.exp(jnp.maximum(s.after, 0.0) / 50)
     return Histories(mean + s.sigma * gaussian(s.noise_key), s.change)
 
 
 def burst(key: jax.Array) -> Histories:
     """After the change the noise is four times as wide; progress goes on."""
     s = _setting(key)
-    sigma = s.sigma * jnp.where(T < s.change, 1.0, 4.0)
+    sigma = s.sigma * jnp.where(s.after < 0, 1.0, 4.0)
     return Histories(_progress(s) + sigma * gaussian(s.noise_key), s.change)
 
 
 def spike(key: jax.Array) -> Histories:
     """The loss jumps and comes back within some 30 observations: nothing to act on."""
     s = _setting(key)
-    jump = jnp.where(T < s.change, 0.0, jnp.exp(-_after(s) / 10))
+    jump = jnp.where(s.after < 0, 0.0, jnp.exp(-s.after / 10))
     return Histories(_progress(s) + jump + s.sigma * gaussian(s.noise_key), jnp.int32(LENGTH))
 
 
@@ -152,37 +158,44 @@ def with_nans(draw: Callable[[jax.Array], Histories], key: jax.Array) -> Histori
 
 
 def accuracy(key: jax.Array, stalls: bool) -> Histories:
-    """The share of 500 examples that are right: quantised in steps of 0.002, the noise binomial."""
+    """The share of 500 examples that are right: whole numbers of them, binomial but for that."""
     s = _setting(key)
-    last = s.change.astype(jnp.float32) if stalls else jnp.inf
-    right = 0.95 - 0.5 * (jnp.minimum(T, last) + 1) ** -s.power
-    count = jax.random.binomial(s.noise_key, 500.0, right)
-    return Histories(count / 500, s.change if stalls else jnp.int32(LENGTH))
+    right = 0.95 - 0.5 * ((_stopped(s) if stalls else _progress(s)) - s.level)
+    noise = jnp.sqrt(500 * right * (1 - right)) * gaussian(s.noise_key)
+    return Histories(jnp.round(500 * right + noise) / 500, s.change if stalls else jnp.int32(LENGTH))
+
+
+def half_pays(rate: jax.Array, start: jax.Array) -> jax.Array:
+    """The step of SGD on a noisy quadratic from which half of its rate gains more, i32[].
+
+    With the loss h x^2 / 2 and steps x <- x - rate (h x + sqrt(C) eps), m = E x^2 obeys
+    m <- (1 - rate h)^2 m + rate^2 C, and settles at the floor rate C / (h (2 - rate h)). A step at
+    half of the rate leaves a smaller m from the moment that m < 3 rate C / (4 h - 3 rate h^2).
+
+    Args:
+      rate: the rate, for h = C = 1.
+      start: m of step 0, in units of the floor.
+    """
+    floor = rate / (2 - rate)
+    m = floor + (start - 1) * floor * (1 - rate) ** (2 * T)
+    return jnp.argmax(m < 3 * rate / (4 - 3 * rate)).astype(jnp.int32)
 
 
 def noise_floor(key: jax.Array) -> Histories:
-    """SGD at a constant rate on a noisy quadratic of 16 equal directions.
-
-    Each has the loss h x^2 / 2 and takes steps x <- x - rate (h x + sqrt(C) eps), so that
-    m = E x^2 obeys m <- (1 - rate h)^2 m + rate^2 C and settles at rate C / (h (2 - rate h)). From
-    the moment that m < 3/2 rate C / (2 h - 3/2 rate h^2), a step at half of the rate gains more
-    than one at the full rate: that is the change point.
-    """
+    """SGD at a constant rate on a noisy quadratic of 16 equal directions, with h = C = 1."""
     keys = jax.random.split(key, 4)
-    relaxation = 10 ** jax.random.uniform(keys[0], (), minval=1.3, maxval=2.0)
-    h, rate, dimensions = 1.0, 1 / relaxation, 16
+    rate = 10 ** jax.random.uniform(keys[0], (), minval=-2.0, maxval=-1.3)
     start = 10 ** jax.random.uniform(keys[1], (), minval=1.0, maxval=3.0)
-    floor = rate / (h * (2 - rate * h))
-    best = 1.5 * rate / (2 * h - 1.5 * rate * h**2)
+    dimensions = 16
+    floor = rate / (2 - rate)
     sigma = jax.random.uniform(keys[2], (), minval=0.1, maxval=1.0) * floor * dimensions / 2
     shocks = jax.random.normal(keys[3], (LENGTH, dimensions + 1))
 
     def step(x: jax.Array, shock: jax.Array) -> tuple[jax.Array, jax.Array]:
-        return x - rate * (h * x + shock[:-1]), h * jnp.sum(x**2) / 2 + sigma * shock[-1]
+        return x - rate * (x + shock[:-1]), jnp.sum(x**2) / 2 + sigma * shock[-1]
 
     _, loss = jax.lax.scan(step, jnp.full(dimensions, jnp.sqrt(start * floor)), shocks)
-    second_moment = floor + (start - 1) * floor * (1 - rate * h) ** (2 * T)
-    return Histories(loss, jnp.argmax(second_moment < best).astype(jnp.int32))
+    return Histories(loss, half_pays(rate, start))
 
 
 _t3 = functools.partial(student, degrees=3)

@@ -60,6 +60,20 @@ class Delay(NamedTuple):
     n: int
 
 
+class Result(NamedTuple):
+    """What is known of one setting of a family.
+
+    Attributes:
+      setting: the value of its parameter.
+      false_alarms: share of runs with a fire, by the scenario in which every fire is false.
+      delays: delays by the scenario in which something happens; None where they cannot be told.
+    """
+
+    setting: float
+    false_alarms: dict[str, Share]
+    delays: dict[str, Delay | None]
+
+
 def first_fires(
     make: Callable[..., Any], mode: str, settings: jax.Array, histories: Histories
 ) -> tuple[jax.Array, jax.Array]:
