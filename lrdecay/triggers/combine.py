@@ -9,7 +9,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from lrdecay.arguments import INT32_MAX, Count, Number, PositiveSteps, checked
-from lrdecay.triggers.protocol import Observation, Reason, Trigger, Verdict, select
+from lrdecay.triggers.protocol import Observation, Reason, Trigger, Verdict, select, strict
 
 StepList = Annotated[
     Sequence[ArrayLike] | jax.Array | np.ndarray,
@@ -72,7 +72,7 @@ def _updates(
 ) -> tuple[tuple[Any, ...], list[Verdict]]:
     """The new states of several triggers, and what each says."""
     pairs = [t.update(s, step, observed) for t, s in zip(triggers, states, strict=True)]
-    return tuple(state for state, _ in pairs), [verdict for _, verdict in pairs]
+    return tuple(state for state, _ in pairs), [strict(verdict) for _, verdict in pairs]
 
 
 def _first(verdicts: Sequence[Verdict]) -> Verdict:
@@ -121,7 +121,7 @@ class AllOfState(NamedTuple):
 def all_of(*triggers: Trigger) -> Trigger:
     """Fires when each of several has fired at least once since it last did itself.
 
-    So the last of them decides the moment, and gives the reason.
+    So the last of them decides the moment, and gives the reason. A fire taken back is none here.
 
     Raises:
       TypeError: no trigger, or something that is none.
@@ -137,6 +137,10 @@ def all_of(*triggers: Trigger) -> Trigger:
         state: AllOfState, step: jax.Array, observed: Mapping[str, Observation]
     ) -> tuple[AllOfState, Verdict]:
         states, verdicts = _updates(triggers, state.triggers, step, observed)
+        verdicts = [
+            v._replace(change=jnp.maximum(v.change, 0), reason=jnp.where(v.change < 0, 0, v.reason))
+            for v in verdicts
+        ]
         fired = [jnp.maximum(f, v.change) for f, v in zip(state.fired, verdicts, strict=True)]
         fires = jnp.min(jnp.stack(fired))
         said = _first(verdicts)

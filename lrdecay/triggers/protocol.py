@@ -43,6 +43,17 @@ class Reason(enum.IntEnum):
     """A trigger without a reason of its own."""
     PLATEAU = 6
     STEP = 7
+    SLOPE = 8
+    VARIANCE = 9
+    CONVERGENCE = 10
+    DIVERGENCE = 11
+    DECLINE = 12
+    CUSUM = 13
+    PAGE_HINKLEY = 14
+    GREEDY = 15
+    ABEL = 16
+    PFLUG = 17
+    STATIONARITY = 18
 
 
 # What the two numbers of a verdict say, by reason.
@@ -50,6 +61,17 @@ WORDS = {
     Reason.TRIGGER: "the trigger fired at {0:.4g}",
     Reason.PLATEAU: "no improvement on {0:.4g} for {1:.0f} observations",
     Reason.STEP: "as told beforehand",
+    Reason.SLOPE: "at most {0:.4g} gained over the window, where {1:.4g} would be progress",
+    Reason.VARIANCE: "{0:.4g} gained from window to window, against noise of {1:.4g}",
+    Reason.CONVERGENCE: "at most {0:.4g} more to be expected, after {1:.4g} gained so far",
+    Reason.DIVERGENCE: "{0:.4g} where {1:.4g} was usual",
+    Reason.DECLINE: "{0:.4g}, after a best of {1:.4g}",
+    Reason.CUSUM: "a lack of progress that adds up to {0:.4g} times the noise of {1:.4g}",
+    Reason.PAGE_HINKLEY: "no longer below its mean, by {0:.4g} times the noise of {1:.4g} in sum",
+    Reason.GREEDY: "{1:.0f} observations in a row to the same side of {0:.4g}",
+    Reason.ABEL: "the norm turned again at {0:.4g}, after {1:.0f} turns",
+    Reason.PFLUG: "gradients oppose each other: mean inner product {0:.4g} of {1:.0f}",
+    Reason.STATIONARITY: "the squared norm changes by {0:.4g} a window, with an error of {1:.4g}",
 }
 
 
@@ -111,6 +133,13 @@ class WatchState(NamedTuple):
 def select(condition: jax.Array, yes: Any, no: Any) -> Any:
     """`jnp.where` over two pytrees of the same shape."""
     return jax.tree.map(lambda y, n: jnp.where(condition, y, n), yes, no)
+
+
+def strict(verdict: Verdict) -> Verdict:
+    """A verdict in float32 and int32, whatever a trigger made it of."""
+    change, reason = (jnp.asarray(x).astype(jnp.int32) for x in verdict[:2])
+    first, second = (jnp.asarray(x).astype(jnp.float32) for x in verdict.evidence)
+    return Verdict(change, reason, (first, second))
 
 
 def watch(
