@@ -72,12 +72,15 @@ def score(family: Family, calibration: Histories, scoring: dict[str, Histories])
     }
 
 
-def on_curves(
-    curves: dict[str, np.ndarray], settings: dict[Family, Any]
-) -> dict[str, dict[str, list[int]]]:
-    """The observation at which each family first fires on each recorded curve; LENGTH for never."""
+def on_curves(curves: dict[str, np.ndarray], calibrated: dict[Family, Any]) -> dict[str, Any]:
+    """The observation at which each family first fires on each recorded curve; LENGTH for never.
+
+    On losses the families are calibrated. Accuracies are few, one an epoch: there they have the
+    library's defaults.
+    """
+    default = {family: family.default for family in calibrated if family.default is not None}
     first = {}
-    for kind, mode in (("loss", "min"), ("val_accuracy", "max")):
+    for kind, mode, settings in (("loss", "min", calibrated), ("val_accuracy", "max", default)):
         values = curves[kind]
         # A value that is not finite is no observation: it fills the rest up.
         padded = np.full((len(values), LENGTH), np.nan, np.float32)
@@ -112,7 +115,7 @@ def main() -> None:
     seconds = time.perf_counter() - start
     report.write(arguments.out / "results.json", replicates, seconds, results, first)
     figures.save(figures.operating_curves(results), arguments.out / "delays.svg")
-    figures.save(figures.first_fires(curves, list(settings), first), arguments.out / "curves.svg")
+    figures.save(figures.first_fires(curves, first), arguments.out / "curves.svg")
     console = Console(width=250)
     report.show(console, results)
     console.print(f"{replicates} replicates, {seconds:.0f} s; written to {arguments.out}")

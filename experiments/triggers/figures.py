@@ -7,12 +7,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.triggers.families import Family
 from experiments.triggers.histories import CHANGES, HORIZON
 from experiments.triggers.scoring import ALARM_SHARE, LENGTH, Result
 from lrdecay.study.figures import colour
 
-MARKERS = "osv^D<>P"
+MARKERS = "osv^D<>PX*hd"
 STYLE = {
     "font.size": 9,
     "axes.spines.top": False,
@@ -66,22 +65,27 @@ def _draw_family(axes: Axes, i: int, result: dict, scenario: str) -> None:
             calibrated.false_alarms["progress"].value,
             at.mean,
             yerr=error,
-            marker=MARKERS[i % 8],
+            marker=MARKERS[i],
             markersize=5,
             **style,
         )
 
 
-def first_fires(curves: dict[str, np.ndarray], families: list[Family], first: dict) -> Figure:
+def first_fires(curves: dict[str, np.ndarray], first: dict[str, dict[str, list[int]]]) -> Figure:
     """Recorded curves, and below each the observation at which each family first fires."""
-    kinds = {"loss": "training loss, block means", "val_accuracy": "validation accuracy"}
+    kinds = {
+        "loss": ("training loss, means of 10 steps", "block (families calibrated)"),
+        "val_accuracy": ("validation accuracy", "epoch (the library's defaults)"),
+    }
+    # The colour and the place of a family are the same everywhere.
+    names = list(first["loss"])
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(17, 2 * (1.6 + 0.16 * len(families)) + 3), layout="constrained")
+        figure = Figure(figsize=(17, 4 + 0.36 * len(names)), layout="constrained")
         grid = figure.subplots(
             4, len(curves["rate"]), sharey="row", height_ratios=[2, 1.6] * 2, squeeze=False
         )
         for j, rate in enumerate(curves["rate"]):
-            for row, (kind, words) in enumerate(kinds.items()):
+            for row, (kind, (above_label, below_label)) in enumerate(kinds.items()):
                 above, below = grid[2 * row : 2 * row + 2, j]
                 below.sharex(above)
                 values = curves[kind][j]
@@ -89,15 +93,13 @@ def first_fires(curves: dict[str, np.ndarray], families: list[Family], first: di
                 above.set_title(f"rate {rate:g}", loc="left", fontsize=10)
                 if kind == "loss":
                     above.set(yscale="log", ylim=(1e-5, 3))
-                else:
-                    above.set(ylim=(0.9, 1))
-                for i, family in enumerate(families):
-                    at = first[kind][family.name][j]
+                for i, name in enumerate(names):
+                    at = first[kind].get(name, [values.size] * (j + 1))[j]
                     if at < values.size:
-                        below.plot(at, i, MARKERS[i % 8], color=colour(i), markersize=5)
-                below.set(yticks=range(len(families)), ylim=(len(families) - 0.5, -0.5))
+                        below.plot(at, i, MARKERS[i], color=colour(i), markersize=5)
+                below.set(yticks=range(len(names)), ylim=(len(names) - 0.5, -0.5))
                 if j == 0:
-                    above.set_ylabel(words)
-                    below.set_yticklabels([f.name for f in families], fontsize=8)
-                below.set_xlabel("observation" if row == 0 else "epoch")
+                    above.set_ylabel(above_label)
+                    below.set_yticklabels(names, fontsize=8)
+                below.set_xlabel(below_label)
     return figure

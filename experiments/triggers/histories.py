@@ -47,7 +47,8 @@ class Scenario(NamedTuple):
 
     def replicates(self, seed: int, n: int) -> Histories:
         """Independent histories, the same for the same seed."""
-        return jax.jit(jax.vmap(self.draw))(jax.random.split(jax.random.key(seed), n))
+        # Not compiled as a whole: the random numbers, which take long to compile, are then shared.
+        return jax.vmap(self.draw)(jax.random.split(jax.random.key(seed), n))
 
 
 def gaussian(key: jax.Array) -> jax.Array:
