@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         set_factor,
         watched,
     )
+    from lrdecay.presets import cooldown_on_plateau, reduce_on_plateau
     from lrdecay.schedules import constant, cosine, exponential, join, linear, step, warmup
     from lrdecay.transform import scale_by_learning_rate, with_learning_rate
     from lrdecay.triggers import (
@@ -60,6 +61,7 @@ _HOME = {
         "set_factor",
         "watched",
     ),
+    "presets": ("cooldown_on_plateau", "reduce_on_plateau"),
     "schedules": ("constant", "cosine", "exponential", "join", "linear", "step", "warmup"),
     "transform": ("scale_by_learning_rate", "with_learning_rate"),
     "triggers": (
@@ -103,6 +105,7 @@ __all__ = [
     "constant",
     "convergence",
     "cooldown",
+    "cooldown_on_plateau",
     "cosine",
     "cusum",
     "decision",
@@ -124,6 +127,7 @@ __all__ = [
     "pflug",
     "plateau",
     "rebase",
+    "reduce_on_plateau",
     "restart",
     "rungs",
     "scale_by_learning_rate",

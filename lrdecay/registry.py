@@ -20,6 +20,9 @@ FACTORIES: dict[str, dict[str, str]] = {
         "warmup": "lrdecay.schedules:warmup",
         "join": "lrdecay.schedules:join",
         "loss_aware": "lrdecay.loss_aware_schedule:loss_aware",
+        "reduce_on_plateau": "lrdecay.presets:reduce_on_plateau",
+        "cooldown_on_plateau": "lrdecay.presets:cooldown_on_plateau",
+        "greedy": "lrdecay.presets:greedy",
     },
     "trigger": {
         "plateau": "lrdecay.triggers:plateau",

@@ -129,6 +129,8 @@ def test_the_rate_of_a_step_does_not_know_its_own_value(kind, name):
     )
 )
 def test_nonfinite_values_are_counted_and_otherwise_as_if_they_had_not_come(kind, name, values):
+    if name == "divergence":
+        pytest.skip("fires on them: tests/triggers/test_divergence.py")
     schedule = stateful(kind, name)
     state = schedule.init()
     clean = schedule.init()

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from lrdecay.arguments import CountOrZero, Steps, checked
 from lrdecay.triggers.protocol import Reason, Trigger, watch
-from lrdecay.triggers.trend import none, zero
+from lrdecay.triggers.trend import distance, none, zero
 
 
 class PflugState(NamedTuple):
@@ -58,7 +58,7 @@ def pflug(
     ) -> tuple[PflugState, jax.Array, tuple[jax.Array, jax.Array]]:
         del resting
         count = state.count + 1
-        mean = state.mean + (value - state.mean) / count.astype(jnp.float32)
+        mean = state.mean + distance(value, state.mean) / count.astype(jnp.float32)
         return PflugState(mean, count), (count > burn_in) & (mean < 0.0), (mean, count)
 
     return watch(monitor, init, update, reason=Reason.PFLUG, cooldown=cooldown, grace=grace)

@@ -7,7 +7,16 @@ import jax.numpy as jnp
 
 from lrdecay.arguments import Count, CountOrZero, NonNegative, Steps, checked
 from lrdecay.triggers.protocol import Reason, Trigger, select, watch
-from lrdecay.triggers.trend import POINTS, Points, mean_and_error, no_points, none, push, zero
+from lrdecay.triggers.trend import (
+    POINTS,
+    Points,
+    distance,
+    mean_and_error,
+    no_points,
+    none,
+    push,
+    zero,
+)
 
 
 class StationarityState(NamedTuple):
@@ -67,8 +76,8 @@ def stationarity(
         del resting
         filled = state.filled + 1
         full = filled >= window
-        change = (value - state.start) * (value + state.start)
-        changes = push(state.changes, change)
+        change = distance(value, state.start) * distance(value, -state.start)
+        changes = push(state.changes, distance(change, zero()))
         mean, error = mean_and_error(changes.values)
         still = jnp.abs(mean) <= jnp.asarray(z, jnp.float32) * error
         begun = StationarityState(jnp.where(filled == 0, value, state.start), filled, state.changes)

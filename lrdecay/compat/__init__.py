@@ -1,0 +1,1 @@
+"""Schedulers of other libraries, under their own names and arguments."""
