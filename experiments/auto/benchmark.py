@@ -164,7 +164,9 @@ def scores(p: Problem, key: jax.Array) -> dict[str, Score]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seed", type=int, default=2, help="0 and 1 were looked at in the making")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="folder to write to")
+    parser.add_argument(
+        "--out", type=Path, default=Path(__file__).parent, help="folder to write to"
+    )
     arguments = parser.parse_args()
     start = time.perf_counter()
     key, runs_key = jax.random.split(jax.random.key(arguments.seed))

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 
@@ -85,7 +86,7 @@ def on_curves(curves: dict[str, np.ndarray], calibrated: dict[Family, Any]) -> d
         # A value that is not finite is no observation: it fills the rest up.
         padded = np.full((len(values), LENGTH), np.nan, np.float32)
         padded[:, : values.shape[1]] = values
-        histories = Histories(padded, np.zeros(len(values), np.int32))
+        histories = Histories(jnp.asarray(padded), jnp.zeros(len(values), jnp.int32))
         first[kind] = {
             family.name: fires(family, np.array([setting]), histories, mode).first[0].tolist()
             for family, setting in settings.items()
@@ -96,7 +97,9 @@ def on_curves(curves: dict[str, np.ndarray], calibrated: dict[Family, Any]) -> d
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="two triggers and few replicates")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="folder to write to")
+    parser.add_argument(
+        "--out", type=Path, default=Path(__file__).parent, help="folder to write to"
+    )
     arguments = parser.parse_args()
     replicates, families = (40, FAMILIES[:2]) if arguments.quick else (REPLICATES, FAMILIES)
     start = time.perf_counter()

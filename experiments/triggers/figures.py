@@ -58,8 +58,8 @@ def _draw_family(axes: Axes, i: int, result: dict, scenario: str) -> None:
     style = {"color": colour(i), "linestyle": "-" if i < 8 else "--"}
     axes.plot(curve["false_alarms"], delays, linewidth=1.2, label=result["family"], **style)
     calibrated: Result | None = result.get("calibrated")
-    at = calibrated and calibrated.delays[scenario]
-    if calibrated and at:
+    at = calibrated.delays[scenario] if calibrated else None
+    if calibrated is not None and at is not None:
         error = [[at.mean - at.low], [at.high - at.mean]]
         axes.errorbar(
             calibrated.false_alarms["progress"].value,

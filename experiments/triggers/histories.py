@@ -163,7 +163,9 @@ def accuracy(key: jax.Array, stalls: bool) -> Histories:
     s = _setting(key)
     right = 0.95 - 0.5 * ((_stopped(s) if stalls else _progress(s)) - s.level)
     noise = jnp.sqrt(500 * right * (1 - right)) * gaussian(s.noise_key)
-    return Histories(jnp.round(500 * right + noise) / 500, s.change if stalls else jnp.int32(LENGTH))
+    return Histories(
+        jnp.round(500 * right + noise) / 500, s.change if stalls else jnp.int32(LENGTH)
+    )
 
 
 def half_pays(rate: jax.Array, start: jax.Array) -> jax.Array:

@@ -1,7 +1,7 @@
 """Puts the curves of a finished study into the small file that the benchmark shows triggers on.
 
-  lrdecay run experiments/triggers/curves.toml
-  python -m experiments.triggers.record runs/curves
+lrdecay run experiments/triggers/curves.toml
+python -m experiments.triggers.record runs/curves
 """
 
 import argparse

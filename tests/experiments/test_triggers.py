@@ -156,14 +156,16 @@ def test_stall_is_the_rule_written_down():
     assert len(set(expected)) > 2
 
 
-@pytest.mark.filterwarnings("default")
 def test_the_quick_benchmark_runs_through(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["benchmark", "--quick", "--out", str(tmp_path)])
     benchmark.main()
     results = json.loads((tmp_path / "results.json").read_text())
-    for family in results["families"]:
-        progress = family["calibrated"]["false_alarms"]["progress"]
-        assert progress["low"] <= progress["value"] <= progress["high"]
-        assert family["default"]["delays"].keys() == family["calibrated"]["delays"].keys()
+    by_patience, by_window = results["families"]
+    assert by_patience["default"]["setting"] == 10
+    assert "default" not in by_window
+    for family in (by_patience, by_window):
+        alarms = family["calibrated"]["false_alarms"]["progress"]
+        assert alarms["low"] <= alarms["value"] <= alarms["high"]
+        assert np.all(np.diff(family["curve"]["false_alarms"]) <= 0.1)
     assert {p.name for p in tmp_path.iterdir()} == {"results.json", "delays.svg", "curves.svg"}
     assert "False alarms" in capsys.readouterr().out
