@@ -79,7 +79,9 @@ def first_fires(
 ) -> tuple[jax.Array, jax.Array]:
     """`Fires` of triggers with these settings: all settings and replicates in one scan."""
 
-    def one(setting: jax.Array, values: jax.Array, change: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def one(
+        setting: jax.Array, values: jax.Array, change: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
         trigger = make(setting, mode)
 
         def step(carry: tuple[Any, ...], at: tuple[jax.Array, jax.Array]) -> tuple[Any, None]:
