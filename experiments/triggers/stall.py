@@ -42,11 +42,11 @@ def stall(
     A phase is kept as the means of at most 10 blocks. When all 10 are full, a line is fitted to
     them: where it falls by `z` standard errors, there is progress, and the blocks are joined two by
     two, so that the next test comes after as many observations again; else it fires. So the time
-    that a phase gets doubles for as long as it pays, and the blocks of the next phase are as long
-    as those of this one: the smaller the rate, the longer progress takes.
+    that a phase gets doubles for as long as it pays, and the first test of the next phase comes
+    after half of the time that this one took: the smaller the rate, the longer progress takes.
 
     Args:
-      window: observations in a block of the first phase; it takes 10 blocks to fire.
+      window: observations in the shortest blocks; it takes 10 blocks to fire.
       z: standard errors by which the line must fall; 8 degrees of freedom.
       mode: "min" where lower is better, "max" where higher is.
       monitor: name of the metric.
@@ -80,10 +80,11 @@ def stall(
         falls = change + jnp.asarray(z, jnp.float32) * error < 0
         joined = jnp.mean(points.reshape(POINTS // 2, 2), axis=1)
         joins = tests & falls
+        shorter = jnp.maximum(state.size // 2, count(window))
         after = StallState(
             points=jnp.where(joins, jnp.concatenate([joined, joined]), points),
             there=jnp.where(joins, POINTS // 2, jnp.where(tests, 0, there)),
-            size=jnp.where(joins, 2 * state.size, state.size),
+            size=jnp.where(joins, 2 * state.size, jnp.where(tests, shorter, state.size)),
             mean=jnp.where(full, 0.0, mean),
             filled=jnp.where(full, 0, filled),
         )
