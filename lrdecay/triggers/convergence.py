@@ -26,11 +26,11 @@ class ConvergenceState(NamedTuple):
 
 @checked
 def convergence(
-    horizon: Count = 100,
-    window: Count = 10,
-    rtol: NonNegative = 0.005,
+    horizon: Count = 300,
+    window: Count = 30,
+    rtol: NonNegative = 0.015,
     atol: NonNegative = 0.0,
-    z: NonNegative = 1.0,
+    z: NonNegative = 2.0,
     cooldown: CountOrZero = 0,
     mode: Literal["min", "max"] = "min",
     monitor: str = "value",

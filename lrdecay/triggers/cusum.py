@@ -39,8 +39,8 @@ def add(total: jax.Array, worse: jax.Array, slack: jax.Array) -> jax.Array:
 
 @checked
 def cusum(
-    slack: Positive = 0.05,
-    threshold: Positive = 10.0,
+    slack: Positive = 0.01,
+    threshold: Positive = 11.0,
     cooldown: CountOrZero = 0,
     mode: Literal["min", "max"] = "min",
     monitor: str = "value",

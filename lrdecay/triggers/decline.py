@@ -29,7 +29,7 @@ class DeclineState(NamedTuple):
 
 @checked
 def decline(
-    z: NonNegative = 4.0,
+    z: NonNegative = 5.0,
     patience: Count = 3,
     cooldown: CountOrZero = 0,
     window: Count = 1,

@@ -37,8 +37,8 @@ class DivergenceState(NamedTuple):
 
 @checked
 def divergence(
-    z: Positive = 5.0,
-    patience: Count = 1,
+    z: Positive = 3.0,
+    patience: Count = 3,
     beta: Beta = 0.98,
     rtol: NonNegative = 1e-3,
     cooldown: CountOrZero = 0,

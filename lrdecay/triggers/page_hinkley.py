@@ -13,9 +13,9 @@ from lrdecay.triggers.trend import distance, hear, ratio
 
 @checked
 def page_hinkley(
-    slack: NonNegative = 0.25,
-    threshold: Positive = 25.0,
-    beta: Beta = 0.95,
+    slack: NonNegative = 0.2,
+    threshold: Positive = 70.0,
+    beta: Beta = 0.98,
     cooldown: CountOrZero = 0,
     mode: Literal["min", "max"] = "min",
     monitor: str = "value",

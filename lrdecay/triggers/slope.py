@@ -24,10 +24,10 @@ def _jumps(points: Points, value: jax.Array) -> jax.Array:
 
 @checked
 def slope(
-    window: Count = 10,
-    rtol: NonNegative = 0.01,
+    window: Count = 20,
+    rtol: NonNegative = 0.005,
     atol: NonNegative = 0.0,
-    z: NonNegative = 3.0,
+    z: NonNegative = 2.0,
     cooldown: CountOrZero = 0,
     mode: Literal["min", "max"] = "min",
     monitor: str = "value",

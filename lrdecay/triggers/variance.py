@@ -32,8 +32,8 @@ class VarianceState(NamedTuple):
 
 @checked
 def variance(
-    window: Count = 100,
-    ratio: NonNegative = 0.5,
+    window: Count = 150,
+    ratio: NonNegative = 0.1,
     cooldown: CountOrZero = 0,
     mode: Literal["min", "max"] = "min",
     monitor: str = "value",

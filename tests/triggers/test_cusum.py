@@ -41,13 +41,14 @@ def test_equals_its_closed_form(values, **arguments):
 
 def test_fires_where_progress_stops_and_not_before():
     histories = progress(1000, noise=5e-4, seeds=32, stops=500)
-    assert np.all(first_fires("cusum", histories[:, :500]) == 500)
-    assert np.all(first_fires("cusum", histories, first=500) <= 250)
+    assert np.all(first_fires("cusum", histories[:, :500], slack=0.05) == 500)
+    assert np.all(first_fires("cusum", histories, first=500, slack=0.05) <= 250)
 
 
 def test_false_alarms_are_rare_in_steady_progress():
     # The progress is 0.14 times the noise at the end, against a slack of 0.05.
-    assert np.mean(first_fires("cusum", progress(1000, noise=5e-4, seeds=128)) < 1000) < 0.05
+    steady = progress(1000, noise=5e-4, seeds=128)
+    assert np.mean(first_fires("cusum", steady, slack=0.05) < 1000) < 0.05
 
 
 def test_the_delay_is_threshold_by_slack_where_there_is_nothing_but_a_stop():

@@ -42,8 +42,9 @@ def test_equals_the_rule_written_down(values, **arguments):
 
 def test_fires_where_progress_stops_and_not_before():
     histories = progress(1000, noise=5e-4, seeds=32, stops=500)
-    assert np.all(first_fires("page_hinkley", histories[:, :500]) == 500)
-    assert np.all(first_fires("page_hinkley", histories, first=500) <= 300)
+    settings = {"slack": 0.25, "threshold": 25.0, "beta": 0.95}
+    assert np.all(first_fires("page_hinkley", histories[:, :500], **settings) == 500)
+    assert np.all(first_fires("page_hinkley", histories, first=500, **settings) <= 300)
 
 
 def test_false_alarms_are_rare_in_steady_progress():
@@ -64,8 +65,9 @@ def test_one_outlier_does_not_fire():
 def test_a_small_change_shows_on_a_large_offset():
     # Float32 has steps of 1/16 there: a mean kept in it could not move by 1 / 20 of the noise.
     noise = np.random.default_rng(0).normal(size=1000)
-    assert fired("page_hinkley", 1e6 + noise - 0.5 * np.arange(1000)) == []
-    expected = fired("page_hinkley", noise)
-    seen = fired("page_hinkley", 1e6 + noise)
+    settings = {"threshold": 25.0, "beta": 0.95}
+    assert fired("page_hinkley", 1e6 + noise - 0.5 * np.arange(1000), **settings) == []
+    expected = fired("page_hinkley", noise, **settings)
+    seen = fired("page_hinkley", 1e6 + noise, **settings)
     assert len(expected) > 5
     assert abs(len(seen) - len(expected)) <= 1

@@ -41,8 +41,9 @@ def test_equals_the_rule_written_down(values, **arguments):
 
 def test_fires_where_progress_stops_and_not_before():
     histories = progress(1000, noise=2e-3, seeds=32, stops=500)
-    assert np.all(first_fires("variance", histories[:, :500]) == 500)
-    assert np.all(first_fires("variance", histories, first=500) <= 200)
+    settings = {"window": 100, "ratio": 0.5}
+    assert np.all(first_fires("variance", histories[:, :500], **settings) == 500)
+    assert np.all(first_fires("variance", histories, first=500, **settings) <= 200)
 
 
 def test_does_not_fire_in_steady_progress():
@@ -54,8 +55,8 @@ def test_noise_alone_however_large_does_not_fire():
     for noise in (0.1, 1.0, 10.0):
         values = np.random.default_rng(0).normal(scale=noise, size=(16, 1000))
         falling = values - 0.02 * noise * np.arange(1000)
-        assert np.all(first_fires("variance", falling) == 1000)
-        assert np.all(first_fires("variance", values) == 199)
+        assert np.all(first_fires("variance", falling, window=100, ratio=0.5) == 1000)
+        assert np.all(first_fires("variance", values, window=100, ratio=0.5) == 199)
 
 
 @pytest.mark.parametrize("level", [0.0, 1.0, -3.0])
@@ -75,5 +76,5 @@ def test_a_small_change_shows_on_a_large_offset():
     # Float32 has steps of 1/16 there, and windows of 100 gain 10.
     noise = np.random.default_rng(0).normal(size=1000)
     falling = 1e6 + noise - 0.1 * np.arange(1000)
-    assert fired("variance", falling) == []
-    assert fired("variance", 1e6 + noise) == [199, 399, 599, 799, 999]
+    assert fired("variance", falling, window=100, ratio=0.5) == []
+    assert fired("variance", 1e6 + noise, window=100, ratio=0.5) == [199, 399, 599, 799, 999]
