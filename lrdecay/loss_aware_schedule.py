@@ -16,7 +16,7 @@ from optax.schedules import StatefulSchedule
 from lrdecay.arguments import checked
 from lrdecay.decays import Decay
 from lrdecay.schedules import RateOrSchedule, as_schedule
-from lrdecay.triggers.protocol import Observation, Reason, Trigger, Verdict, select
+from lrdecay.triggers.protocol import Observation, Reason, Trigger, select, strict
 
 # Optax's name for the loss in `tx.update(..., value=loss)`.
 LOSS = "value"
@@ -126,13 +126,6 @@ class LossAwareState(NamedTuple):
     base: Any
 
 
-def _strict(verdict: Verdict) -> Verdict:
-    """A verdict in the dtypes of the state, whatever a trigger made it of."""
-    first, second = (jnp.asarray(x).astype(jnp.float32) for x in verdict.evidence)
-    change, reason = (jnp.asarray(x).astype(jnp.int32) for x in verdict[:2])
-    return Verdict(change, reason, (first, second))
-
-
 @dataclasses.dataclass(frozen=True)
 class LossAware:
     """A schedule that reacts to what is observed. Made by `loss_aware`."""
@@ -172,7 +165,7 @@ class LossAware:
         """Hands what is in the inbox to the trigger (one mean, one observation); and a reason."""
         observed = {name: _read(inbox) for name, inbox in state.inbox.items()}
         trigger, verdict = self.when.update(state.trigger, state.count, observed)
-        verdict = _strict(verdict)
+        verdict = strict(verdict)
         fires = jnp.minimum(state.fires + verdict.change, self.how.most)
         changed = fires != state.fires
         nonfinite = sum((o.nonfinite for o in observed.values()), start=jnp.zeros((), jnp.int32))

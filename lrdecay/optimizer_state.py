@@ -132,9 +132,8 @@ def _in_words(state: LossAwareState, rate: Any, factor: Any) -> str:
     if cause.change == 0:
         said.append(f"Not cut in {state.count} steps.")
     else:
-        what = (
-            f"Cut {state.fires}" if cause.change > 0 else f"A cut taken back, {state.fires} left,"
-        )
+        number = f" {state.fires}" if state.fires > 0 else ""
+        what = f"Cut{number}" if cause.change > 0 else "Raised"
         why = WORDS[Reason(int(cause.reason))].format(*map(float, cause.evidence))
         said.append(f"{what} at step {state.count - state.since}: {why}.")
     if state.nonfinite:

@@ -104,6 +104,16 @@ def test_explains_the_last_cut_in_words():
     )
 
 
+def test_explains_a_raise():
+    up = lrdecay.watch(
+        "value", lambda: (), lambda state, value, resting: (state, jnp.int32(-1), (value, 0.0))
+    )
+    state, _ = record(lrdecay.loss_aware(0.1, when=up, how=lrdecay.multiply(0.5)), [3.0, 4.0])
+    assert lrdecay.explain(state) == (
+        "rate 0.2 = 0.1 x 2. Raised at step 1: the trigger fired at 3."
+    )
+
+
 def test_explains_inside_of_inject_hyperparams():
     tx = optax.inject_hyperparams(optax.sgd)(learning_rate=aware(patience=1))
     state = tx.init(PARAMS)

@@ -22,6 +22,7 @@ from lrdecay.arguments import (
     Steps,
     checked,
 )
+from lrdecay.compat import plateau
 from lrdecay.schedules import (
     RateOrSchedule,
     Schedule,
@@ -291,3 +292,6 @@ def get_scheduler(
         known = ", ".join(taken.keys() - {"lr", *common})
         raise ValueError(f"scheduler_specific_kwargs must be among {known}, got {', '.join(own)}")
     return NAMES[name](lr, **given, **own)
+
+
+GreedyLR = plateau.hf_greedy

@@ -15,6 +15,7 @@ from lrdecay.arguments import (
     Steps,
     checked,
 )
+from lrdecay.compat import plateau
 from lrdecay.schedules import (
     Boundaries,
     Rates,
@@ -106,3 +107,6 @@ def CosineDecayRestarts(
     """
     end = as_float(initial_learning_rate) * as_float(alpha)
     return cosine_restarts(initial_learning_rate, first_decay_steps, end, t_mul, m_mul)
+
+
+ReduceLROnPlateau = plateau.keras_reduce_lr_on_plateau

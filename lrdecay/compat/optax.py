@@ -25,6 +25,7 @@ from lrdecay.arguments import (
     Steps,
     checked,
 )
+from lrdecay.compat import plateau
 from lrdecay.schedules import (
     Schedule,
     cosine,
@@ -239,3 +240,6 @@ def sgdr_schedule(cosine_kwargs: Iterable[Mapping[str, Any]]) -> Schedule:
     schedules = [warmup_cosine_decay_schedule(**cycle) for cycle in cycles]
     lengths = jnp.stack([jnp.asarray(cycle["decay_steps"], jnp.int32) for cycle in cycles])
     return join(schedules, list(jnp.cumsum(lengths)[:-1]))
+
+
+reduce_on_plateau = plateau.optax_reduce_on_plateau

@@ -22,6 +22,7 @@ from lrdecay.arguments import (
     Steps,
     checked,
 )
+from lrdecay.compat import plateau
 from lrdecay.schedules import (
     Boundaries,
     RateOrSchedule,
@@ -272,3 +273,6 @@ def ChainedScheduler(lr: NonNegative, schedulers: Sequence[RateOrSchedule]) -> S
     exponential, polynomial, and those of a function. The others set the rate there.
     """
     return product([lr, *floats_list(schedulers, "schedulers")])
+
+
+ReduceLROnPlateau = plateau.torch_reduce_lr_on_plateau
