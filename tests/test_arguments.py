@@ -48,8 +48,11 @@ values = st.one_of(
 )
 
 
+FLOAT32_MAX = (2 - 2**-23) * 2.0**127
+
+
 def is_allowed(mark, value):
-    if not math.isfinite(value):
+    if not math.isfinite(value) or abs(value) > FLOAT32_MAX:
         return False
     if mark.low is not None and (value < mark.low or (value == mark.low and mark.open_low)):
         return False
@@ -72,7 +75,9 @@ def test_a_number_passes_if_it_is_of_its_kind_and_in_its_range(mark, value):
     if mark.kind is int and isinstance(value, float):
         expected = TypeError, f"x must be {mark.allowed}, got {value}"
     elif not is_allowed(mark, value):
-        expected = ValueError, f"x must be {mark.allowed}, got {value}"
+        excess = math.isfinite(value) and abs(value) > FLOAT32_MAX
+        why = ", which float32 does not hold" if excess else ""
+        expected = ValueError, f"x must be {mark.allowed}, got {value}{why}"
     else:
         expected = None
     assert error_of(mark, value) == expected

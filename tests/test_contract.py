@@ -154,25 +154,43 @@ def test_nonfinite_values_are_counted_and_otherwise_as_if_they_had_not_come(kind
     chex.assert_trees_all_equal(state._replace(**told), clean)
 
 
-@pytest.mark.parametrize(
-    ("kind", "name", "parameter"),
-    [(kind, name, p) for kind, name in PARTS for p in numbers_of(kind, name)],
-)
-def test_every_number_may_be_traced_and_vmapped(kind, name, parameter):
-    mark = number(inspect.signature(factory(kind, name)).parameters[parameter].annotation)
-    dtype = jnp.int32 if mark.kind is int else jnp.float32
-    base = jnp.asarray(value_for(mark), dtype)
-    batch = jnp.stack([base, base // 2 + 1 if mark.kind is int else base / 2])
+def mark_of(kind, name, parameter):
+    return number(inspect.signature(factory(kind, name)).parameters[parameter].annotation)
+
+
+def traceable(kind, name, parameter, value):
+    """A number as an array of the dtype in which a sweep would bring it."""
+    mark = mark_of(kind, name, parameter)
+    return jnp.asarray(value, jnp.int32 if mark.kind is int else jnp.float32)
+
+
+@every_part
+def test_every_number_may_be_traced_and_vmapped(kind, name):
+    """One program with a lane for each number, in which it has another value than elsewhere."""
+    arguments = arguments_of(kind, name)
+    marks = {p: mark_of(kind, name, p) for p in numbers_of(kind, name)}
+    # A number that is not given by default has no value for the other lanes.
+    given_always = {p for p in marks if arguments[p] is not None}
     values = falling_then_flat(24)
-
-    def run(x):
-        return rates(stateful(kind, name, **{parameter: x}), values)[1]
-
-    together = jax.jit(jax.vmap(run))(batch)
-    for one, x in zip(together, batch, strict=True):
-        concrete = x.tolist()
-        expected = rates(stateful(kind, name, **{parameter: concrete}), values)[1]
-        np.testing.assert_allclose(one, expected, rtol=2e-6, atol=1e-9)
+    for changed in [given_always, *({p} for p in marks.keys() - given_always)]:
+        if not changed:
+            continue
+        swept = sorted(given_always | changed)
+        lanes = [{}]
+        for p in sorted(changed):
+            other = traceable(kind, name, p, value_for(marks[p]))
+            half = other // 2 + 1 if marks[p].kind is int else other / 2
+            lanes += [{p: other.tolist()}, {p: half.tolist()}]
+        if changed != given_always:
+            lanes = lanes[1:]
+        batch = {
+            p: jnp.stack([traceable(kind, name, p, lane.get(p, arguments[p])) for lane in lanes])
+            for p in swept
+        }
+        together = jax.jit(jax.vmap(lambda x: rates(stateful(kind, name, **x), values)[1]))(batch)
+        for seen, lane in zip(together, lanes, strict=True):
+            expected = loop(stateful(kind, name, **lane), values)[1]
+            np.testing.assert_allclose(seen, expected, rtol=2e-6, atol=1e-9, err_msg=str(lane))
 
 
 @every_part

@@ -15,7 +15,11 @@ from lrdecay.arguments import number
 from lrdecay.compat import hf, keras, optax, timm, torch
 from lrdecay.registry import FACTORIES, factory
 
-OURS = {name: factory("schedule", name) for name in FACTORIES["schedule"] if name != "loss_aware"}
+OURS = {
+    name: factory("schedule", name)
+    for name, path in FACTORIES["schedule"].items()
+    if path.startswith("lrdecay.schedules:")
+}
 PEERS = {
     f"{module.__name__.rpartition('.')[2]}.{name}": function
     for module in (hf, keras, optax, timm, torch)
