@@ -19,14 +19,22 @@ def blocks(language):
 
 
 @jax.numpy_dtype_promotion("standard")  # as a reader has it
-def test_its_python_runs_and_applies_the_first_rates():
+def test_its_python_runs_and_does_what_it_says(monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
     names = {}
-    first, second = blocks("python")
+    first, second, third, fourth = blocks("python")
     exec(first, names)
     assert names["lrdecay"].learning_rate(names["opt_state"]) == 0.0  # the first step of a warmup
     exec(second, names)
     assert names["lrdecay"].learning_rate(names["opt_state"]) == np.float32(0.1)
     assert names["lrdecay"].watched(names["opt_state"]) == ("accuracy",)
+    exec(third, names)
+    said = re.search(r"# (rate .*)", third)
+    assert said is not None
+    assert capsys.readouterr().out.strip() == said[1]
+    exec(fourth, names)
+    assert capsys.readouterr().out.startswith("[")
+    assert len(names["replayed"].learning_rate) == len(names["curve"]) + 1
 
 
 def test_its_configuration_plans():

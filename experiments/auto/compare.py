@@ -4,8 +4,8 @@ Every schedule may try the same peaks with the same tuning seeds, keeps the one 
 validation accuracy after the last epoch, and is then run with that peak on fresh seeds. The first
 arm, cosine, is the reference of the paired differences.
 
-    python experiments/auto/compare.py digits
-    python experiments/auto/compare.py fashion_mnist
+    python -m experiments.auto.compare digits
+    python -m experiments.auto.compare fashion_mnist
 """
 
 import argparse
@@ -42,7 +42,7 @@ SCHEDULES: dict[str, Callable[[float], Section]] = {
         "when": {"name": "plateau", "monitor": "val_loss", "patience": 11},
         "how": {"name": "multiply", "factor": 0.1},
     },
-    "auto": lambda peak: {"name": "auto", "peak": peak},
+    "auto": lambda peak: {"name": "experiments.auto.auto:auto", "peak": peak},
 }
 # For each data set: seeds to tune on, and fresh ones to report on.
 SEEDS = {"digits": (range(100, 105), range(20)), "fashion_mnist": (range(100, 102), range(5))}
