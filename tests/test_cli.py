@@ -42,6 +42,21 @@ print(code, sorted({HEAVY} & set(sys.modules)))
     assert "Traceback" not in run.stderr
 
 
+@pytest.mark.parametrize("module", ["rich", "pydantic", "matplotlib"])
+def test_without_the_extra_it_says_what_to_install(module):
+    program = f"""
+import sys
+sys.modules[{module!r}] = None
+from lrdecay.cli import main
+sys.exit(main(["run", "digits"]))
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 2
+    assert run.stderr == f'lrdecay: {module} is not installed: pip install "lrdecay[study]"\n'
+
+
 def test_a_missing_log_is_named(capsys):
     assert main(["replay", "none.csv", "--column", "loss"]) == 2
     assert (

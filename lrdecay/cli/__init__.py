@@ -15,6 +15,9 @@ from lrdecay.study.config import ConfigError
 # once.
 COMMANDS = (run, replay, names, plot)
 
+# The modules of the extra `study`, without which the library itself works.
+STUDY_EXTRA = ("matplotlib", "pydantic", "pydantic_core", "rich", "sklearn")
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit code: 2 for a mistake of the user's."""
@@ -38,6 +41,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         for problem in error.problems:
             print(f"lrdecay: {problem}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in STUDY_EXTRA:
+            raise
+        print(f'lrdecay: {missing} is not installed: pip install "lrdecay[study]"', file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("lrdecay: stopped", file=sys.stderr)
