@@ -64,6 +64,8 @@ FACTORIES: dict[str, dict[str, str]] = {
         "at": "lrdecay.triggers:at",
         "every": "lrdecay.triggers:every",
         "at_most": "lrdecay.triggers:at_most",
+        "any_of": "lrdecay.triggers:any_of",
+        "all_of": "lrdecay.triggers:all_of",
     },
     "decay": {
         "multiply": "lrdecay.decays:multiply",

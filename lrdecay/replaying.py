@@ -10,8 +10,9 @@ from jax.typing import ArrayLike
 from optax.schedules import StatefulSchedule, WrappedSchedule
 
 from lrdecay import fires, observe, watched
-from lrdecay.loss_aware_schedule import LOSS
+from lrdecay.loss_aware_schedule import LOSS, LossAwareState
 from lrdecay.schedules import RateOrSchedule, as_schedule
+from lrdecay.triggers import Reason
 
 Curve = ArrayLike | Sequence[float | int]
 Mask = ArrayLike | Sequence[bool]
@@ -27,10 +28,12 @@ class Replay(NamedTuple):
     Attributes:
       learning_rate: the rate of each step, f32[n + 1].
       fires: how often the triggers have fired, i32[n + 1].
+      reason: a `Reason` for each rate, i32[n + 1]: what happened in that step, not before.
     """
 
     learning_rate: jax.Array
     fires: jax.Array
+    reason: jax.Array
 
 
 def replay(
@@ -88,7 +91,9 @@ def _run(
         known = {name: None if name in there else value for name, value in now.items()}
         new = schedule.update(state, **known)
         rate = jnp.asarray(schedule(state, **known), jnp.result_type(float))
-        decided = Replay(rate, fires(new))
+        aware = isinstance(new, LossAwareState)
+        reason = new.decision.reason if aware else jnp.int32(Reason.SCHEDULE)
+        decided = Replay(rate, fires(new), reason)
         for name in (name for name in watched(new) if name in there):
             heard = observe(new, **{name: now[name]})
             new = jax.tree.map(lambda h, n, p=there[name]: jnp.where(p, h, n), heard, new)

@@ -2,6 +2,7 @@
 
 import inspect
 import typing
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -31,6 +32,8 @@ def arguments_of(kind: str, name: str) -> dict[str, Any]:
             arguments[p.name] = p.default
         elif mark is not None:
             arguments[p.name] = value_for(mark)
+        elif p.annotation == Sequence[Trigger]:
+            arguments[p.name] = [lrdecay.plateau(patience=2), lrdecay.every(5)]
         elif p.annotation is Trigger:
             arguments[p.name] = lrdecay.plateau(patience=2)
         elif RateOrSchedule in typing.get_args(p.annotation):

@@ -189,3 +189,15 @@ TWO = cut(monitor="accuracy", base=cut())
 def test_what_cannot_be_replayed_is_refused_by_name(error, message, arguments):
     with pytest.raises(error, match=message):
         lrdecay.replay(*arguments)
+
+
+def test_each_rate_has_its_reason():
+    schedule = lrdecay.loss_aware(
+        1.0, when=lrdecay.plateau(patience=2) | lrdecay.at([5]), how=lrdecay.multiply(0.5)
+    )
+    replayed = lrdecay.replay(schedule, [1.0, 1.0, 1.0, np.nan, 0.5, 0.4])
+    names = [lrdecay.Reason(int(r)).name for r in replayed.reason]
+    assert names == [
+        *("SCHEDULE", "SCHEDULE", "SCHEDULE", "PLATEAU", "NONFINITE", "STEP", "SCHEDULE"),
+    ]
+    assert lrdecay.replay(0.1, [1.0, 2.0]).reason.tolist() == [0, 0, 0]

@@ -89,8 +89,11 @@ def _check(triggers: Sequence[Trigger]) -> None:
         raise TypeError(f"triggers must be one or more triggers, got {triggers!r}")
 
 
-def any_of(*triggers: Trigger) -> Trigger:
+def any_of(triggers: Sequence[Trigger]) -> Trigger:
     """Fires when one of several does, and once where several do in the same step.
+
+    Args:
+      triggers: the triggers, at least one; `a | b` is `any_of([a, b])`.
 
     Raises:
       TypeError: no trigger, or something that is none.
@@ -118,10 +121,13 @@ class AllOfState(NamedTuple):
     fired: tuple[jax.Array, ...]
 
 
-def all_of(*triggers: Trigger) -> Trigger:
+def all_of(triggers: Sequence[Trigger]) -> Trigger:
     """Fires when each of several has fired at least once since it last did itself.
 
     So the last of them decides the moment, and gives the reason. A fire taken back is none here.
+
+    Args:
+      triggers: the triggers, at least one; `a & b` is `all_of([a, b])`.
 
     Raises:
       TypeError: no trigger, or something that is none.

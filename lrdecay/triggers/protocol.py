@@ -90,7 +90,7 @@ class Verdict(NamedTuple):
 
 
 class Trigger(NamedTuple):
-    """When to act. `a | b` is `any_of(a, b)`, and `a & b` is `all_of(a, b)`.
+    """When to act. `a | b` is `any_of([a, b])`, and `a & b` is `all_of([a, b])`.
 
     Attributes:
       init: () -> state.
@@ -106,12 +106,12 @@ class Trigger(NamedTuple):
     def __or__(self, other: "Trigger") -> "Trigger":
         from lrdecay.triggers.combine import any_of
 
-        return any_of(self, other)
+        return any_of([self, other])
 
     def __and__(self, other: "Trigger") -> "Trigger":
         from lrdecay.triggers.combine import all_of
 
-        return all_of(self, other)
+        return all_of([self, other])
 
 
 class WatchState(NamedTuple):

@@ -49,7 +49,7 @@ def test_every_fires_at_the_multiples(steps):
 @given(a=CHANGES, b=CHANGES, c=CHANGES)
 def test_any_of_does_what_the_first_that_does_something_says(a, b, c):
     parts = [scripted(a, Reason.PLATEAU), scripted(b, Reason.STEP), scripted(c, Reason.SLOPE)]
-    change, reason = said(lrdecay.any_of(*parts))
+    change, reason = said(lrdecay.any_of(parts))
     for i, now in enumerate(zip(a, b, c, strict=True)):
         who = next((k for k in range(3) if now[k] != 0), None)
         assert change[i] == (0 if who is None else now[who])
@@ -59,7 +59,7 @@ def test_any_of_does_what_the_first_that_does_something_says(a, b, c):
 @settings(max_examples=50, deadline=None)
 @given(a=CHANGES, b=CHANGES)
 def test_all_of_waits_for_the_last_and_then_for_all_again(a, b):
-    change, reason = said(lrdecay.all_of(scripted(a, Reason.PLATEAU), scripted(b, Reason.STEP)))
+    change, reason = said(lrdecay.all_of([scripted(a, Reason.PLATEAU), scripted(b, Reason.STEP)]))
     fired = [False, False]
     for i, now in enumerate(zip(a, b, strict=True)):
         fired = [f or n == 1 for f, n in zip(fired, now, strict=True)]
@@ -123,7 +123,7 @@ def test_combinations_nest_and_hold_in_a_schedule():
 def test_nothing_to_combine_is_refused(combine):
     for parts in ((), (lrdecay.plateau(), "plateau")):
         with pytest.raises(TypeError, match="triggers"):
-            combine(*parts)
+            combine(parts)
 
 
 def test_at_without_steps_is_refused():
