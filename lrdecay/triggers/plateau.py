@@ -66,7 +66,7 @@ def plateau(
     """
     if convention == "optax":
         Number(int, low=1, high=INT32_MAX).check("patience", patience)
-    allowed = patience if convention == "torch" else jnp.maximum(patience, 1) - 1
+    # In Keras the observation that ends a cooldown counts again.
     rest = jnp.maximum(cooldown, 1) - 1 if convention == "keras" else cooldown
     sign = 1.0 if mode == "min" else -1.0
 
@@ -80,7 +80,8 @@ def plateau(
         margin = jnp.asarray(rtol, jnp.float32) * scale + jnp.asarray(atol, jnp.float32)
         better = sign * value < sign * state.best - margin
         bad = jnp.where(better | resting, 0, state.bad + 1)
-        fires = bad > allowed
+        # PyTorch bears `patience` bad observations, the others one fewer.
+        fires = bad > patience if convention == "torch" else bad >= jnp.maximum(patience, 1)
         best = jnp.where(better, value, state.best)
         return PlateauState(best, jnp.where(fires, 0, bad)), fires, (best, bad)
 
