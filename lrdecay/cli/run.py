@@ -63,7 +63,7 @@ def _run(path: Path, settings: Sequence[str], out: Path | None, overwrite: bool)
     from lrdecay.study.folder import Folder
     from lrdecay.study.history import load
     from lrdecay.study.plan import plan
-    from lrdecay.study.report import page, table
+    from lrdecay.study.report import count, page, table
     from lrdecay.study.run import identity, run
     from lrdecay.study.statistics import as_json, summarise
 
@@ -93,8 +93,9 @@ def _run(path: Path, settings: Sequence[str], out: Path | None, overwrite: bool)
     figure = svg(curves(history, names, study.run.steps_per_epoch, config.target_accuracy))
     seconds = time.perf_counter() - start
     facts = (
-        f"{len(names)} arms, {len(config.seed_list)} seeds, {study.run.steps} steps each "
-        f"({config.epochs} epochs). {seconds:.0f} s, of which {timing.compile_seconds:.0f} s "
+        f"{count(len(names), 'arm')}, {count(len(config.seed_list), 'seed')}, "
+        f"{count(study.run.steps, 'step')} each ({count(config.epochs, 'epoch')}). "
+        f"{seconds:.0f} s, of which {timing.compile_seconds:.0f} s "
         "compiling."
     )
     text = page(this["config"], facts, summaries, figure, this["versions"])
@@ -118,15 +119,18 @@ def _show(console: "Console", study: "Plan", folder: Path) -> None:
     """Says what is about to run."""
     from rich.table import Table
 
+    from lrdecay.study.report import count
+
     config, run = study.config, study.run
     grid = Table("arm", "schedule", title=f"{config.name}: the plan", title_justify="left")
     for name, section in study.resolved["arms"].items():
         grid.add_row(name, _in_words(section))
     console.print(grid)
     console.print(
-        f"{len(study.arms)} arms x {len(config.seed_list)} seeds = "
-        f"{len(study.arms) * len(config.seed_list)} runs of {run.steps} steps "
-        f"({config.epochs} epochs of {run.steps_per_epoch}, batches of {config.batch_size}); "
+        f"{count(len(study.arms), 'arm')} x {count(len(config.seed_list), 'seed')} = "
+        f"{count(len(study.arms) * len(config.seed_list), 'run')} of {count(run.steps, 'step')} "
+        f"({count(config.epochs, 'epoch')} of {run.steps_per_epoch}, "
+        f"batches of {config.batch_size}); "
         f"data {_in_words(study.resolved['data'])}; model {_in_words(study.resolved['model'])}; "
         f"optimizer {_in_words(study.resolved['optimizer'])}; into {folder}"
     )

@@ -115,7 +115,7 @@ def _short_cells(s: ArmSummary) -> list[Cell]:
 def table(summaries: Sequence[ArmSummary]) -> Table:
     """The table for the terminal; accuracies in percent, differences in percentage points."""
     caption = (
-        f"{_seeds(summaries[0].seeds)}; mean ± half of the 95 % interval; "
+        f"{count(summaries[0].seeds, 'seed')}; mean ± half of the 95 % interval; "
         "*: the interval of the difference excludes zero"
     )
     grid = Table(box=box.SIMPLE_HEAD, caption=caption, padding=(0, 1, 0, 0), caption_justify="left")
@@ -135,7 +135,9 @@ def reading(summaries: Sequence[ArmSummary], target_accuracy: float) -> str:
     top = max(s.test_accuracy.mean for s in summaries)
     best = [s.name for s in summaries if s.test_accuracy.mean == top]
     highest = f"{'has' if len(best) == 1 else 'have'} the highest mean" if others else "has a mean"
-    said = [f"{_and(best)} {highest} test accuracy, {100 * top:.2f} %, over {_seeds(first.seeds)}."]
+    said = [
+        f"{_and(best)} {highest} test accuracy, {100 * top:.2f} %, over {count(first.seeds, 'seed')}."
+    ]
     better = [s.name for s in others if s.difference and s.difference.low > 0]
     worse = [s.name for s in others if s.difference and s.difference.high < 0]
     if others and first.seeds > 1:
@@ -159,7 +161,9 @@ def reading(summaries: Sequence[ArmSummary], target_accuracy: float) -> str:
                 f"{first.name}."
             )
     said += [
-        f"{s.diverged} of {_seeds(s.seeds)} of {s.name} diverged." for s in summaries if s.diverged
+        f"{s.diverged} of {count(s.seeds, 'seed')} of {s.name} diverged."
+        for s in summaries
+        if s.diverged
     ]
     missed = [s.name for s in summaries if s.reached < s.seeds]
     if missed:
@@ -170,8 +174,9 @@ def reading(summaries: Sequence[ArmSummary], target_accuracy: float) -> str:
     return " ".join(said)
 
 
-def _seeds(n: int) -> str:
-    return "1 seed" if n == 1 else f"{n} seeds"
+def count(n: int, noun: str) -> str:
+    """A number of things in words: "1 seed", "2 seeds"."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
 def _last(x: float) -> float:
