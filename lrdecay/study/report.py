@@ -135,9 +135,8 @@ def reading(summaries: Sequence[ArmSummary], target_accuracy: float) -> str:
     top = max(s.test_accuracy.mean for s in summaries)
     best = [s.name for s in summaries if s.test_accuracy.mean == top]
     highest = f"{'has' if len(best) == 1 else 'have'} the highest mean" if others else "has a mean"
-    said = [
-        f"{_and(best)} {highest} test accuracy, {100 * top:.2f} %, over {count(first.seeds, 'seed')}."
-    ]
+    over = count(first.seeds, "seed")
+    said = [f"{_and(best)} {highest} test accuracy, {100 * top:.2f} %, over {over}."]
     better = [s.name for s in others if s.difference and s.difference.low > 0]
     worse = [s.name for s in others if s.difference and s.difference.high < 0]
     if others and first.seeds > 1:
