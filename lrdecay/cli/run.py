@@ -57,6 +57,8 @@ def _run(path: Path, settings: Sequence[str], out: Path | None, overwrite: bool)
     start = time.perf_counter()
     raw = override(read(config_file(path)), settings)
 
+    import jax
+
     from lrdecay.cli.terminal import new_console
     from lrdecay.figures import svg
     from lrdecay.study.figures import curves
@@ -70,6 +72,7 @@ def _run(path: Path, settings: Sequence[str], out: Path | None, overwrite: bool)
     if (here := str(Path.cwd())) not in sys.path:
         sys.path.append(here)  # for a project's own factories, after all that is installed
     study = plan(raw)
+    placement = study.place(jax.device_count(), jax.default_backend())
     config, names = study.config, [arm.name for arm in study.arms]
     folder = Folder(out if out is not None else Path("runs") / config.name)
     this = identity(study)
@@ -88,7 +91,7 @@ def _run(path: Path, settings: Sequence[str], out: Path | None, overwrite: bool)
     data = study.load()
     folder.open(this, overwrite)
     with _progress(console, study) as on_progress:
-        history, timing = run(study, data, folder, on_progress)
+        history, timing = run(study, data, folder, placement, on_progress)
     summaries = summaries_of(history)
     figure = svg(curves(history, names, study.run.steps_per_epoch, config.target_accuracy))
     seconds = time.perf_counter() - start

@@ -14,6 +14,7 @@ from lrdecay.study.folder import Folder
 from lrdecay.study.history import load
 from lrdecay.study.plan import plan
 from lrdecay.study.run import identity, run, versions
+from lrdecay.training.placement import Placement
 
 EPOCHS, PER_EPOCH, SEEDS = 8, 4, (3, 0)
 STEPS = EPOCHS * PER_EPOCH
@@ -65,11 +66,14 @@ def assert_bitwise_equal(history, other):
         assert array.tobytes() == theirs.tobytes(), name
 
 
-def execute(study, path, on_progress=lambda arm, seed, steps: None):
+ALONE = Placement(groups=1, sharing=1, lanes=1)
+
+
+def execute(study, path, on_progress=lambda arm, seed, steps: None, placement=ALONE):
     folder = Folder(path)
     folder.check(identity(study), overwrite=False)
     folder.open(identity(study), overwrite=False)
-    history, timing = run(study, study.load(), folder, on_progress)
+    history, timing = run(study, study.load(), folder, placement, on_progress)
     return history, timing, folder
 
 
