@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lrdecay.cli.backend import keep_compiled_programs, use_every_core
 from lrdecay.cli.notation import config_file
 from lrdecay.study.config import override, read
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from lrdecay.study.plan import Plan
     from lrdecay.study.run import OnProgress
     from lrdecay.study.statistics import ArmSummary
+    from lrdecay.training.placement import Placement
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -56,6 +58,8 @@ def _call(arguments: argparse.Namespace) -> int:
 def _run(path: Path, settings: Sequence[str], out: Path | None, overwrite: bool) -> int:
     start = time.perf_counter()
     raw = override(read(config_file(path)), settings)
+    use_every_core(raw)
+    keep_compiled_programs()
 
     import jax
 
@@ -78,7 +82,7 @@ def _run(path: Path, settings: Sequence[str], out: Path | None, overwrite: bool)
     this = identity(study)
     folder.check(this, overwrite)
     console = new_console()
-    _show(console, study, folder.path)
+    _show(console, study, placement, folder.path)
 
     def summaries_of(history: "History") -> "list[ArmSummary]":
         steps = study.run.steps_per_epoch
@@ -118,8 +122,8 @@ def _run(path: Path, settings: Sequence[str], out: Path | None, overwrite: bool)
     return 0
 
 
-def _show(console: "Console", study: "Plan", folder: Path) -> None:
-    """Says what is about to run."""
+def _show(console: "Console", study: "Plan", placement: "Placement", folder: Path) -> None:
+    """Says what is about to run, and where."""
     from rich.table import Table
 
     from lrdecay.study.report import count
@@ -137,6 +141,23 @@ def _show(console: "Console", study: "Plan", folder: Path) -> None:
         f"data {_in_words(study.resolved['data'])}; model {_in_words(study.resolved['model'])}; "
         f"optimizer {_in_words(study.resolved['optimizer'])}; into {folder}"
     )
+    for arms in study.groups if len(study.groups) > 1 else ():
+        console.print(f"One program for {', '.join(study.arms[i].name for i in arms)}.")
+    console.print(_where(placement))
+
+
+def _where(placement: "Placement") -> str:
+    """Where the runs are computed, in words."""
+    import jax
+
+    from lrdecay.study.report import count
+
+    device = jax.devices()[0]
+    at_once = count(placement.at_once, "run")
+    each = count(placement.lanes, "run")
+    devices = count(placement.groups * placement.sharing, f"{device.platform} device")
+    shared = f", each mini-batch shared by {placement.sharing}" if placement.sharing > 1 else ""
+    return f"{at_once} at once on {devices}: {each} on each{shared}."
 
 
 def _in_words(section: object) -> str:

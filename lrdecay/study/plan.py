@@ -191,7 +191,7 @@ class Plan:
 
 
 # What an arm may have of its own, and what the study gives to each.
-_GIVEN = {"optimizer": "schedule", "model": "classes"}
+_GIVEN = {"model": "classes", "optimizer": "schedule"}
 
 
 def parted(arm: Any) -> tuple[Any, dict[str, Any]]:

@@ -15,7 +15,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Int
 from optax.schedules import StatefulSchedule
 
-from lrdecay.optimizer_state import fires
+from lrdecay.optimizer_state import fires, learning_rate
 from lrdecay.training.arms import Schedules, pick
 from lrdecay.training.data import Dataset
 from lrdecay.training.engine import (
@@ -91,8 +91,8 @@ class Wave(NamedTuple):
       shared: what all runs have in common, on every device.
       start: (runs, shared) -> runs under way.
       epoch: (runs under way, (shared, index of the epoch)) -> (runs under way, steps, validation
-        scores), which uses up those given. A run whose weights are not finite stands still, as it
-        cannot come back: its numbers are NaN from then on.
+        scores), which uses up those given. A run whose weights are not finite cannot come back:
+        it stands still, and its losses are NaN from then on.
       final: (runs under way, shared) -> final scores.
     """
 
@@ -167,10 +167,11 @@ def make_wave(
             )
 
         def stand_still(state: TrainState) -> tuple[TrainState, Steps, Score]:
-            _, steps, score = jax.eval_shape(train, state)
-            none = jax.tree.map(lambda x: jnp.full(x.shape, jnp.nan), (steps, score))
-            fired = jnp.broadcast_to(fires(state.opt_state), steps.fires.shape)
-            return state, none[0]._replace(fires=fired), none[1]
+            steps = jax.eval_shape(train, state)[1]
+            nan, rate = jnp.float32(jnp.nan), learning_rate(state.opt_state)
+            last = Steps(loss=nan, grad_norm=nan, learning_rate=rate, fires=fires(state.opt_state))
+            kept = jax.tree.map(lambda x, like: jnp.broadcast_to(x, like.shape), last, steps)
+            return state, kept, evaluate(model, state, data.validation, spread)
 
         state, steps, score = lax.cond(_finite(state.params), train, stand_still, state)
         return UnderWay(run, state), steps, score
