@@ -164,6 +164,15 @@ def test_a_run_depends_on_its_seed_and_not_on_the_others(tmp_path, done):
         assert array[:, [SEEDS.index(0)]].tobytes() == getattr(history, name).tobytes()
 
 
+@pytest.mark.parametrize("arm", ["cosine", "step", "accuracy", "loss"])
+def test_a_run_does_not_depend_on_the_other_arms(study, record, tmp_path, arm):
+    raw = tiny.config(*CONFIG, arms=ARMS)
+    only = plan({**raw, "arms": {arm: raw["arms"][arm]}})
+    history, _, _ = execute(only, tmp_path)
+    for name, array in record(arm).items():
+        assert array.tobytes() == getattr(history, name)[0].tobytes(), name
+
+
 def test_rates_are_those_of_the_closed_forms(record):
     def constant(t):
         return 0.3
