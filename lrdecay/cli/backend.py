@@ -24,7 +24,8 @@ def use_every_core(raw: Mapping[str, Any]) -> None:
     """Makes every core a device of its own, as a CPU computes small models fastest one run a core.
 
     Nothing is changed where there is one run or one core, or where the environment already says how
-    many devices a CPU is. Accelerators are left as they are.
+    many devices a CPU is, or in a process that has already begun to compute. Accelerators are left
+    as they are.
 
     Args:
       raw: the configuration of a study.
@@ -37,18 +38,20 @@ def use_every_core(raw: Mapping[str, Any]) -> None:
 
     import jax
 
-    jax.config.update("jax_num_cpu_devices", devices)
+    try:
+        jax.config.update("jax_num_cpu_devices", devices)
+    except RuntimeError:  # JAX has started
+        return
     # A device's operations must not spread over the cores of the others.
     os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_multi_thread_eigen=false".strip()
 
 
 def keep_compiled_programs() -> None:
-    """Has JAX keep what it compiles on disk, unless the environment says where, or whether."""
-    if "JAX_COMPILATION_CACHE_DIR" in os.environ or "JAX_ENABLE_COMPILATION_CACHE" in os.environ:
-        return
-
+    """Has JAX keep on disk what it compiles, unless it has been told where."""
     import jax
 
+    if jax.config.jax_compilation_cache_dir is not None:
+        return
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     jax.config.update("jax_compilation_cache_dir", str(cache / "lrdecay"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
