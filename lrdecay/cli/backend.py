@@ -50,7 +50,7 @@ def keep_compiled_programs() -> None:
     """Has JAX keep on disk what it compiles, unless it has been told where."""
     import jax
 
-    if jax.config.jax_compilation_cache_dir is not None:
+    if getattr(jax.config, "jax_compilation_cache_dir", None) is not None:
         return
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     jax.config.update("jax_compilation_cache_dir", str(cache / "lrdecay"))

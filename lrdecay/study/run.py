@@ -18,8 +18,9 @@ from lrdecay.study.plan import Plan
 from lrdecay.study.snapshot import Pair, Snapshot, load, save
 from lrdecay.training.arms import stack
 from lrdecay.training.data import Dataset
+from lrdecay.training.hosts import agreed, fetch, is_first, wait
 from lrdecay.training.placement import Placement
-from lrdecay.training.wave import Run, Wave, fetch, make_wave
+from lrdecay.training.wave import Run, Wave, make_wave
 
 PACKAGES = ("lrdecay", "jax", "jaxlib", "optax", "flax", "numpy")
 
@@ -72,7 +73,8 @@ def run(
 
     Seed k gives every arm the same initial weights and the same batches. The runs of a wave are on
     disk before the next begins, and a wave that takes long is saved on its way: stopped at any
-    moment, the same call goes on from there.
+    moment, the same call goes on from there. Of several processes, all compute and the first
+    writes, into a folder that all see.
 
     Args:
       plan: the plan.
@@ -101,6 +103,9 @@ def run(
             missing = [pair for pair in missing if pair not in done]
             epochs += trained
     history = _gather(plan, folder)
+    if is_first():
+        _write(plan, folder, history)
+    wait("every run has been read")
     total = time.perf_counter() - start
     steps = epochs * plan.run.steps_per_epoch
     return history, Timing(compile_seconds, total - compile_seconds, steps)
@@ -157,20 +162,23 @@ def _train(
         scores.append(jax.tree.map(lambda x: x[:, None], fetch(score)))
         for pair in pairs:
             told(pair, 1)
-        if time.monotonic() - saved > SNAPSHOT_SECONDS:
+        if agreed(time.monotonic() - saved > SNAPSHOT_SECONDS):
             now = Snapshot(tuple(filled(pairs)), fetch(under_way), _joined(steps), _joined(scores))
-            save(folder.snapshot, now.of(pairs))
+            if is_first():
+                save(folder.snapshot, now.of(pairs))
             saved = time.monotonic()
     final = fetch(wave.final.call(under_way, wave.shared))
     columns = _joined(steps)._asdict()
     for prefix, score in (("val", _joined(scores)), ("train", final.train), ("test", final.test)):
         columns |= {f"{prefix}_{name}": column for name, column in score._asdict().items()}
-    for row, pair in enumerate(pairs):
+    for row, pair in enumerate(pairs if is_first() else ()):
         record = {name: column[row] for name, column in columns.items()}
         write_atomically(
             _run_file(folder, pair), lambda p, record=record: np.savez_compressed(p, **record)
         )
-    folder.snapshot.unlink(missing_ok=True)
+    if is_first():
+        folder.snapshot.unlink(missing_ok=True)
+    wait("the runs are on disk")
     return pairs, len(pairs) * (plan.config.epochs - begun)
 
 
@@ -180,7 +188,7 @@ def _joined(parts: Sequence[Any]) -> Any:
 
 
 def _gather(plan: Plan, folder: Folder) -> History:
-    """Puts the runs on disk together, as the study's record and its log."""
+    """Puts the runs on disk together."""
 
     def run_at(arm: int, seed: int) -> dict[str, np.ndarray]:
         with np.load(_run_file(folder, (arm, seed))) as arrays:
@@ -188,18 +196,21 @@ def _gather(plan: Plan, folder: Folder) -> History:
 
     seeds = plan.config.seed_list
     runs = [[run_at(i, seed) for seed in seeds] for i in range(len(plan.arms))]
-    history = History(
+    return History(
         **{
             f.name: np.stack([np.stack([run[f.name] for run in arm]) for arm in runs])
             for f in dataclasses.fields(History)
         }
     )
+
+
+def _write(plan: Plan, folder: Folder, history: History) -> None:
+    """Writes the study's record and its log."""
     write_atomically(
         folder.history, lambda p: np.savez_compressed(p, **dataclasses.asdict(history))
     )
     lines = "".join(json.dumps(row, allow_nan=False) + "\n" for row in _log(plan, history))
     write_atomically(folder.metrics, lambda p: p.write_text(lines, encoding="utf-8"))
-    return history
 
 
 def _log(plan: Plan, history: History) -> Iterator[dict[str, Any]]:

@@ -10,7 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import lax
-from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Int
 from optax.schedules import StatefulSchedule
@@ -113,13 +112,6 @@ class Wave(NamedTuple):
         return jax.device_put(x, NamedSharding(self.mesh, PartitionSpec(RUNS)))
 
 
-def fetch(x: Any) -> Any:
-    """Arrays of a mesh as NumPy's, whole on every host."""
-    if jax.process_count() > 1:
-        return multihost_utils.process_allgather(x, tiled=True)
-    return jax.device_get(x)
-
-
 def _finite(params: Any) -> Array:
     return jnp.all(jnp.stack([jnp.all(jnp.isfinite(x)) for x in jax.tree.leaves(params)]))
 
@@ -169,6 +161,7 @@ def make_wave(
         def stand_still(state: TrainState) -> tuple[TrainState, Steps, Score]:
             steps = jax.eval_shape(train, state)[1]
             nan, rate = jnp.float32(jnp.nan), learning_rate(state.opt_state)
+            assert not isinstance(rate, dict)
             last = Steps(loss=nan, grad_norm=nan, learning_rate=rate, fires=fires(state.opt_state))
             kept = jax.tree.map(lambda x, like: jnp.broadcast_to(x, like.shape), last, steps)
             return state, kept, evaluate(model, state, data.validation, spread)

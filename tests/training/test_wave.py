@@ -9,8 +9,9 @@ import tiny
 
 from lrdecay.study.plan import plan
 from lrdecay.training.arms import stack
+from lrdecay.training.hosts import fetch
 from lrdecay.training.placement import Placement, choose, make_mesh
-from lrdecay.training.wave import Run, fetch, make_wave
+from lrdecay.training.wave import Run, make_wave
 
 ARMS = """
 [arms.constant]
