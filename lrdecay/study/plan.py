@@ -1,6 +1,7 @@
 """From a configuration to a plan: everything validated and built, nothing loaded or compiled."""
 
 import dataclasses
+import functools
 import json
 import re
 from typing import Annotated, Any
@@ -16,6 +17,7 @@ from lrdecay.study.config import ConfigError
 from lrdecay.study.sections import Call, RunLength, arguments, resolve, with_defaults
 from lrdecay.training.data import Dataset, Source
 from lrdecay.training.engine import EPOCH_METRICS
+from lrdecay.training.model_factory import check_model
 from lrdecay.training.placement import Placement, choose
 
 Section = Any  # checked by `build`
@@ -85,6 +87,8 @@ def _top_level(raw: dict[str, Any], problems: list[str]) -> dict[str, Any]:
 
 def _name(value: Any) -> str:
     """What stands for a value that JSON does not have, such as a function, the same every time."""
+    if isinstance(value, functools.partial):
+        return _name(value.func)  # the text of a partial has the address of its function
     return getattr(value, "__qualname__", None) or str(value)
 
 
@@ -158,10 +162,10 @@ class Plan:
         return placement
 
     def load(self) -> Dataset:
-        """Reads the data set.
+        """Reads the data set, and checks that the models can be trained on it.
 
         Raises:
-          ConfigError: it is damaged, or not of the size that was said.
+          ConfigError: it is damaged, or not of the size that was said, or a model is not for it.
         """
         try:
             data = self.source.load()
@@ -174,6 +178,16 @@ class Plan:
                     f"and loads {len(data.train.labels)} training examples"
                 ]
             )
+        example = data.train.images[: self.config.batch_size]
+        problems = []
+        for arm in (self.arms[group[0]] for group in self.groups):
+            classes = self.source.classes
+            try:
+                check_model(arm.model(classes=classes), example, classes)
+            except (TypeError, ValueError) as error:
+                problems.append(f"model of arms.{arm.name}: {' '.join(str(error).split())}")
+        if problems:
+            raise ConfigError(problems)
         return data
 
     @property

@@ -23,6 +23,7 @@ from lrdecay.decays import Decay
 from lrdecay.registry import FACTORIES, did_you_mean, factory
 from lrdecay.schedules import Schedule
 from lrdecay.training.data import Source
+from lrdecay.training.model_factory import model_factory
 from lrdecay.training.models import Model
 from lrdecay.triggers import Trigger
 
@@ -112,6 +113,12 @@ def _parameters(make: Callable[..., Any], given: Container[str] = ()) -> dict[st
         for p in parameters
         if p.name not in given and p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)
     }
+
+
+def _factory(kind: str, name: str) -> Callable[..., Any]:
+    """The factory that a section names: for a model also a Flax module as it is."""
+    make = factory(kind, name)
+    return model_factory(make) if kind == "model" else make
 
 
 def _spellings(name: str, annotation: Any) -> tuple[str, ...]:
@@ -280,7 +287,7 @@ def resolve(
         return None
     name = section["name"]
     try:
-        make = factory(kind, name)
+        make = _factory(kind, name)
         parameters = _parameters(make)
     except (LookupError, NameError, ValueError) as error:
         problems.append(f"{where}.name: {error}")
@@ -327,7 +334,7 @@ def with_defaults(kind: str, section: Any, given: Container[str] = ()) -> Any:
     if not isinstance(section, dict):
         return section
     full = {"name": section["name"]}
-    for name, p in _parameters(factory(kind, section["name"]), given).items():
+    for name, p in _parameters(_factory(kind, section["name"]), given).items():
         key = next((k for k in _spellings(name, p.annotation) if k in section), name)
         if key in section:
             full[key] = _filled(p.annotation, section[key])

@@ -27,6 +27,7 @@ from lrdecay.training.engine import (
 )
 from lrdecay.training.models import Model
 from lrdecay.training.placement import RUNS, Placement, make_mesh, over_runs, share
+from lrdecay.training.rewriting import fast_convolutions
 
 
 class Run(NamedTuple):
@@ -137,6 +138,8 @@ def make_wave(
       placement: where the runs are computed.
     """
     mesh = make_mesh(placement)
+    # The training loop is no place for XLA's own convolutions on a CPU.
+    model = model._replace(apply=fast_convolutions(model.apply))
 
     def start(run: Run, shared: tuple[Schedules, Dataset]) -> UnderWay:
         schedules, data = shared
