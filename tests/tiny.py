@@ -13,7 +13,9 @@ from jax.experimental.compilation_cache import compilation_cache
 
 from lrdecay.study.config import override
 from lrdecay.training.data import Dataset, Source, Split
+from lrdecay.training.engine import order_key
 from lrdecay.training.models import Model, from_linen
+from lrdecay.training.streaming import Stream, StreamedDataset
 
 TOML = """
 name = "tiny"
@@ -59,21 +61,22 @@ def compiled_once(folder: Path) -> Iterator[None]:
         compilation_cache.reset_cache()
 
 
-def data() -> Source:
+def dataset() -> Dataset:
     """Three classes of noisy images of 4x4 pixels that no model tells apart for sure."""
+    rng = np.random.default_rng(0)
+    centres = rng.normal(0, 0.3, (3, 4, 4, 1))
 
-    def load() -> Dataset:
-        rng = np.random.default_rng(0)
-        centres = rng.normal(0, 0.3, (3, 4, 4, 1))
+    def split(n: int) -> Split:
+        labels = np.arange(n) % 3
+        images = centres[labels] + rng.normal(0, 1, (n, 4, 4, 1))
+        return Split(images.astype(np.float32), labels.astype(np.int32))
 
-        def split(n: int) -> Split:
-            labels = np.arange(n) % 3
-            images = centres[labels] + rng.normal(0, 1, (n, 4, 4, 1))
-            return Split(images.astype(np.float32), labels.astype(np.int32))
+    return Dataset(split(TRAIN_SIZE), split(30), split(30))
 
-        return Dataset(split(TRAIN_SIZE), split(30), split(30))
 
-    return Source(load, TRAIN_SIZE, classes=3)
+def data() -> Source:
+    """The data set of the study."""
+    return Source(dataset, TRAIN_SIZE, classes=3)
 
 
 class Net(nn.Module):
@@ -100,6 +103,40 @@ def damaged() -> Source:
 
     def load() -> Dataset:
         raise ValueError("images.gz is damaged")
+
+    return Source(load, TRAIN_SIZE, classes=3)
+
+
+def streamed() -> Source:
+    """The data set of the study as a stream of the mini-batches that are drawn from it in memory.
+
+    It fails after the first epoch of seed 1 while there is a file "broken" in the working folder.
+    """
+
+    def load() -> StreamedDataset:
+        train, validation, test = dataset()
+
+        def batches(seed: int, epoch: int, batch_size: int) -> Iterator[tuple[Any, Any]]:
+            key = order_key(jax.random.key(seed), epoch)
+            order = np.asarray(jax.random.permutation(key, TRAIN_SIZE))
+            for first in range(0, TRAIN_SIZE, batch_size):
+                if (seed, epoch) == (1, 1) and first and Path("broken").exists():
+                    raise OSError("the disk is\ngone")
+                rows = order[first : first + batch_size]
+                yield train.images[rows], train.labels[rows]
+
+        return StreamedDataset(Stream(batches, TRAIN_SIZE), validation, test)
+
+    return Source(load, TRAIN_SIZE, classes=3)
+
+
+def crooked() -> Source:
+    """A stream of images of another shape than those in memory."""
+
+    def load() -> StreamedDataset:
+        _, validation, test = dataset()
+        batch = np.zeros((16, 4, 5, 1), np.float32), np.zeros(16, np.int32)
+        return StreamedDataset(Stream(lambda *_: [batch] * 4, TRAIN_SIZE), validation, test)
 
     return Source(load, TRAIN_SIZE, classes=3)
 

@@ -1,5 +1,6 @@
 """From a configuration to a plan: everything validated and built, nothing loaded or compiled."""
 
+import contextlib
 import dataclasses
 import functools
 import json
@@ -19,6 +20,7 @@ from lrdecay.training.data import Dataset, Source
 from lrdecay.training.engine import EPOCH_METRICS
 from lrdecay.training.model_factory import check_model
 from lrdecay.training.placement import Placement, choose
+from lrdecay.training.streaming import StreamedDataset
 
 Section = Any  # checked by `build`
 Share = Annotated[int | float, Number(low=0, high=1, open_low=True)]
@@ -161,24 +163,28 @@ class Plan:
             raise ConfigError(problems)
         return placement
 
-    def load(self) -> Dataset:
-        """Reads the data set, and checks that the models can be trained on it.
+    def load(self) -> Dataset | StreamedDataset:
+        """Reads the data set, or the first of a streamed one, and checks the models on it.
 
         Raises:
           ConfigError: it is damaged, or not of the size that was said, or a model is not for it.
         """
         try:
             data = self.source.load()
+            if isinstance(data, StreamedDataset):
+                seed, batch_size = self.config.seed_list[0], self.config.batch_size
+                with contextlib.closing(data.chunks(seed, 0, batch_size, steps=1)) as chunks:
+                    next(chunks)
         except (OSError, ValueError) as error:
             raise ConfigError([f"data: {error}"]) from error
-        if len(data.train.labels) != self.source.train_size:
+        if data.train.size != self.source.train_size:
             raise ConfigError(
                 [
                     f"data: the source says train_size = {self.source.train_size}, "
-                    f"and loads {len(data.train.labels)} training examples"
+                    f"and loads {data.train.size} training examples"
                 ]
             )
-        example = data.train.images[: self.config.batch_size]
+        example = data.validation.images[: self.config.batch_size]
         problems = []
         for arm in (self.arms[group[0]] for group in self.groups):
             classes = self.source.classes

@@ -12,15 +12,18 @@ from typing import Any
 import jax
 import numpy as np
 
+from lrdecay.study.config import ConfigError
 from lrdecay.study.folder import Folder, write_atomically
 from lrdecay.study.history import History
 from lrdecay.study.plan import Plan
 from lrdecay.study.snapshot import Pair, Snapshot, load, save
 from lrdecay.training.arms import stack
-from lrdecay.training.data import Dataset
+from lrdecay.training.data import DataError, Dataset
 from lrdecay.training.hosts import agreed, fetch, is_first, wait
 from lrdecay.training.placement import Placement
-from lrdecay.training.wave import Run, Wave, make_wave
+from lrdecay.training.streamed_wave import make_streamed_wave
+from lrdecay.training.streaming import StreamedDataset
+from lrdecay.training.wave import AbstractWave, Run, joined, make_wave
 
 PACKAGES = ("lrdecay", "jax", "jaxlib", "optax", "flax", "numpy")
 
@@ -67,7 +70,11 @@ def _run_file(folder: Folder, pair: Pair) -> Path:
 
 
 def run(
-    plan: Plan, data: Dataset, folder: Folder, placement: Placement, on_progress: OnProgress
+    plan: Plan,
+    data: Dataset | StreamedDataset,
+    folder: Folder,
+    placement: Placement,
+    on_progress: OnProgress,
 ) -> tuple[History, Timing]:
     """Runs what is missing of a plan, wave by wave, and gathers the record.
 
@@ -82,6 +89,9 @@ def run(
       folder: the study's folder, opened.
       placement: where the runs are computed.
       on_progress: told of every epoch that is done, and of those found on disk.
+
+    Raises:
+      ConfigError: a streamed data set fails; the runs on disk stay.
     """
     start = time.perf_counter()
     compile_seconds, epochs = 0.0, 0
@@ -99,7 +109,10 @@ def run(
         wave = _compiled(plan, arms, data, placement)
         compile_seconds += wave.seconds
         while missing:
-            done, trained = _train(plan, wave, arms, missing, folder, told)
+            try:
+                done, trained = _train(plan, wave, arms, missing, folder, told)
+            except DataError as error:
+                raise ConfigError([f"data: {error}"]) from error
             missing = [pair for pair in missing if pair not in done]
             epochs += trained
     history = _gather(plan, folder)
@@ -111,22 +124,27 @@ def run(
     return history, Timing(compile_seconds, total - compile_seconds, steps)
 
 
-def _compiled(plan: Plan, arms: Sequence[int], data: Dataset, placement: Placement) -> Wave:
+def _compiled(
+    plan: Plan, arms: Sequence[int], data: Dataset | StreamedDataset, placement: Placement
+) -> AbstractWave:
     """The programs of arms that have model and optimizer in common."""
     of = plan.arms[arms[0]]
-    return make_wave(
-        of.model(classes=plan.source.classes),
-        lambda schedule: of.optimizer(schedule=schedule),
-        stack([plan.arms[arm].schedule for arm in arms]),
-        data,
-        plan.config.batch_size,
-        placement,
-    )
+    model = of.model(classes=plan.source.classes)
+    schedules = stack([plan.arms[arm].schedule for arm in arms])
+
+    def optimizer(schedule: Any) -> Any:
+        return of.optimizer(schedule=schedule)
+
+    parts = (model, optimizer, schedules)
+    placed = (plan.config.batch_size, placement)
+    if isinstance(data, StreamedDataset):
+        return make_streamed_wave(*parts, data, *placed)
+    return make_wave(*parts, data, *placed)
 
 
 def _train(
     plan: Plan,
-    wave: Wave,
+    wave: AbstractWave,
     arms: Sequence[int],
     missing: Sequence[Pair],
     folder: Folder,
@@ -157,19 +175,19 @@ def _train(
     begun = sum(score.loss.shape[1] for score in scores)
     saved = time.monotonic()
     for epoch in range(begun, plan.config.epochs):
-        under_way, record, score = wave.epoch.call(under_way, (wave.shared, np.int32(epoch)))
-        steps.append(fetch(record))
-        scores.append(jax.tree.map(lambda x: x[:, None], fetch(score)))
+        under_way, record, score = wave.train_epoch(under_way, epoch)
+        steps.append(record)
+        scores.append(jax.tree.map(lambda x: x[:, None], score))
         for pair in pairs:
             told(pair, 1)
         if agreed(time.monotonic() - saved > SNAPSHOT_SECONDS):
-            now = Snapshot(tuple(filled(pairs)), fetch(under_way), _joined(steps), _joined(scores))
+            now = Snapshot(tuple(filled(pairs)), fetch(under_way), joined(steps), joined(scores))
             if is_first():
                 save(folder.snapshot, now.of(pairs))
             saved = time.monotonic()
-    final = fetch(wave.final.call(under_way, wave.shared))
-    columns = _joined(steps)._asdict()
-    for prefix, score in (("val", _joined(scores)), ("train", final.train), ("test", final.test)):
+    final = wave.final_scores(under_way)
+    columns = joined(steps)._asdict()
+    for prefix, score in (("val", joined(scores)), ("train", final.train), ("test", final.test)):
         columns |= {f"{prefix}_{name}": column for name, column in score._asdict().items()}
     for row, pair in enumerate(pairs if is_first() else ()):
         record = {name: column[row] for name, column in columns.items()}
@@ -180,11 +198,6 @@ def _train(
         folder.snapshot.unlink(missing_ok=True)
     wait("the runs are on disk")
     return pairs, len(pairs) * (plan.config.epochs - begun)
-
-
-def _joined(parts: Sequence[Any]) -> Any:
-    """What has come in one after the other, [runs, some] each, as one."""
-    return jax.tree.map(lambda *x: np.concatenate(x, axis=1), *parts)
 
 
 def _gather(plan: Plan, folder: Folder) -> History:

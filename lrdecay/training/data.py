@@ -6,12 +6,15 @@ import os
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import numpy as np
 from jaxtyping import Float32, Int32, Shaped, UInt8
 
 from lrdecay.arguments import Number, checked
+
+if TYPE_CHECKING:
+    from lrdecay.training.streaming import StreamedDataset
 
 # The split is part of a data set: the same for every seed of every study.
 _SPLIT_SEED = 0
@@ -27,6 +30,10 @@ _FASHION_MNIST = {
 }
 
 
+class DataError(ValueError):
+    """Data cannot be read, or are not what they should be."""
+
+
 class Split(NamedTuple):
     """Examples: images, and the labels from 0 to classes - 1.
 
@@ -35,6 +42,11 @@ class Split(NamedTuple):
 
     images: Float32[np.ndarray, "n height width channels"]
     labels: Int32[np.ndarray, " n"]
+
+    @property
+    def size(self) -> int:
+        """Number of examples."""
+        return len(self.labels)
 
 
 class Dataset(NamedTuple):
@@ -49,12 +61,12 @@ class Source(NamedTuple):
     """A data set that has been found, and not been read.
 
     Attributes:
-      load: reads it.
+      load: reads it, or opens it if the training split is to be streamed.
       train_size: number of training examples.
       classes: number of classes.
     """
 
-    load: Callable[[], Dataset]
+    load: "Callable[[], Dataset | StreamedDataset]"
     train_size: int
     classes: int
 

@@ -142,6 +142,70 @@ def train_step(
     return TrainState(params, model_state, opt_state), record
 
 
+def order_key(key: Key[Array, ""], epoch: ArrayLike) -> Key[Array, ""]:
+    """What the order of the examples in an epoch depends on.
+
+    Args:
+      key: the run's key.
+      epoch: index of the epoch, from 0.
+    """
+    return jax.random.fold_in(jax.random.fold_in(key, 1), epoch)
+
+
+def dropout_keys(key: Key[Array, ""], epoch: ArrayLike, steps: int) -> Key[Array, " steps"]:
+    """What dropout depends on in each step of an epoch.
+
+    Args:
+      key: the run's key.
+      epoch: index of the epoch, from 0.
+      steps: steps in the epoch.
+    """
+    return jax.random.split(jax.random.fold_in(order_key(key, epoch), 0), steps)
+
+
+def train_steps(
+    model: Model,
+    optimizer: optax.GradientTransformationExtraArgs,
+    state: TrainState,
+    batches: Any,
+    keys: Key[Array, " steps"],
+    take: Callable[[Any], tuple[Array, Array]],
+) -> tuple[TrainState, Steps]:
+    """One update on each of several mini-batches in a row.
+
+    Args:
+      model: the model.
+      optimizer: an optimizer whose rate `learning_rate` can find.
+      state: the state so far.
+      batches: a pytree of arrays with a first axis of steps.
+      keys: feed dropout.
+      take: from what `batches` has of a step to the images and labels of its mini-batch.
+
+    Returns:
+      The new state, and what each step left behind.
+    """
+
+    def body(state: TrainState, step: tuple[Any, Array]) -> tuple[TrainState, Steps]:
+        images, labels = take(step[0])
+        return train_step(model, optimizer, state, images, labels, step[1])
+
+    return jax.lax.scan(body, state, (batches, keys))
+
+
+def validate(
+    model: Model,
+    state: TrainState,
+    validation: Split,
+    spread: Callable[[Array], Array] = _as_they_are,
+) -> tuple[TrainState, Score]:
+    """Scores the validation split, and tells the triggers that monitor the score."""
+    score = evaluate(model, state, validation, spread)
+    metrics = dict(zip(EPOCH_METRICS, score, strict=True))
+    names = watched(state.opt_state)
+    heard = {name: value for name, value in metrics.items() if name in names}
+    return state._replace(opt_state=observe(state.opt_state, **heard)), score
+
+
 def train_epoch(
     model: Model,
     optimizer: optax.GradientTransformationExtraArgs,
@@ -176,19 +240,14 @@ def train_epoch(
     """
     train = _on_device(train)
     steps = len(train.labels) // batch_size
-    order_key = jax.random.fold_in(jax.random.fold_in(key, 1), epoch)
-    order = jax.random.permutation(order_key, len(train.labels))
+    order = jax.random.permutation(order_key(key, epoch), len(train.labels))
     batches = order[: steps * batch_size].reshape(steps, batch_size)
-    dropout_keys = jax.random.split(jax.random.fold_in(order_key, 0), steps)
 
-    def body(state: TrainState, step: tuple[Array, Array]) -> tuple[TrainState, Steps]:
-        rows, dropout_key = spread(step[0]), step[1]
-        images, labels = train.images[rows], train.labels[rows]
-        return train_step(model, optimizer, state, images, labels, dropout_key)
+    def take(rows: Array) -> tuple[Array, Array]:
+        rows = spread(rows)
+        return train.images[rows], train.labels[rows]
 
-    state, record = jax.lax.scan(body, state, (batches, dropout_keys))
-    score = evaluate(model, state, validation, spread)
-    metrics = dict(zip(EPOCH_METRICS, score, strict=True))
-    names = watched(state.opt_state)
-    heard = {name: value for name, value in metrics.items() if name in names}
-    return state._replace(opt_state=observe(state.opt_state, **heard)), record, score
+    keys = dropout_keys(key, epoch, steps)
+    state, record = train_steps(model, optimizer, state, batches, keys, take)
+    state, score = validate(model, state, validation, spread)
+    return state, record, score

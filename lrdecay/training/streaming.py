@@ -10,12 +10,15 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from jaxtyping import Float32, Int32
 
-from lrdecay.training.data import Split
+from lrdecay.training.data import DataError, Split
 
 T = TypeVar("T")
 
 # Chunks that are ready, besides the one that is being trained on.
 _AHEAD = 2
+
+# The form of an image where nothing is known of it.
+_ANY_IMAGE = ("height", "width", "channels")
 
 
 class Chunk(NamedTuple):
@@ -45,7 +48,12 @@ class Stream(NamedTuple):
     size: int
 
     def chunks(
-        self, seed: int, epoch: int, batch_size: int, steps: int, start: int = 0
+        self,
+        seed: int,
+        epoch: int,
+        batch_size: int,
+        steps: int,
+        image_shape: tuple[int | str, ...] = _ANY_IMAGE,
     ) -> Generator[Chunk, None, None]:
         """The mini-batches of one epoch, several at a time.
 
@@ -57,24 +65,32 @@ class Stream(NamedTuple):
           epoch: index of the epoch, from 0.
           batch_size: examples in a mini-batch.
           steps: mini-batches in a chunk; the last chunk has what is left.
-          start: the mini-batch to begin with, to resume within an epoch: those before it are made
-            and thrown away.
+          image_shape: height, width and channels; a word for what the first mini-batch decides.
 
         Raises:
-          TypeError, ValueError: a mini-batch has another type, shape or dtype than it should, or
-            there are too few of them. Errors of `batches` itself come through as they are.
+          DataError: a mini-batch has another type, shape or dtype than it should, there are too few
+            of them, or `batches` raises an OSError, a TypeError or a ValueError. Its other errors
+            come through as they are.
         """
-        with contextlib.closing(self._chunks(seed, epoch, batch_size, steps, start)) as made:
-            yield from prefetched(made, _AHEAD)
+        made = self._chunks(seed, epoch, batch_size, steps, image_shape)
+        try:
+            with contextlib.closing(made):
+                yield from prefetched(made, _AHEAD)
+        except (OSError, TypeError, ValueError) as error:
+            raise DataError(" ".join(str(error).split())) from error
 
     def _chunks(
-        self, seed: int, epoch: int, batch_size: int, steps: int, start: int
+        self,
+        seed: int,
+        epoch: int,
+        batch_size: int,
+        steps: int,
+        image_shape: tuple[int | str, ...],
     ) -> Generator[Chunk, None, None]:
-        total = self.size // batch_size
+        total, made = self.size // batch_size, 0
         batches = iter(self.batches(seed, epoch, batch_size))
-        made = sum(1 for _ in itertools.islice(batches, start))
-        shape = (batch_size, "height", "width", "channels")
-        for first in range(start, total, steps):
+        shape = (batch_size, *image_shape)
+        for first in range(0, total, steps):
             last = min(first + steps, total)
             chunk = []
             for batch in itertools.islice(batches, last - first):
@@ -90,11 +106,21 @@ class Stream(NamedTuple):
 
 
 class StreamedDataset(NamedTuple):
-    """A data set of which the training split is streamed, and the others are in memory."""
+    """A data set of which the training split is streamed, and the others are in memory.
+
+    The images of all splits have one shape.
+    """
 
     train: Stream
     validation: Split
     test: Split
+
+    def chunks(
+        self, seed: int, epoch: int, batch_size: int, steps: int
+    ) -> Generator[Chunk, None, None]:
+        """`Stream.chunks` of images of the shape of those in memory."""
+        shape = self.validation.images.shape[1:]
+        return self.train.chunks(seed, epoch, batch_size, steps, shape)
 
 
 def _checked(batch: Any, shape: tuple[Any, ...]) -> tuple[np.ndarray, np.ndarray]:

@@ -1,8 +1,10 @@
-"""A wave: as many runs of a study as are computed at once, trained in step by three programs."""
+"""A wave: as many runs of a study as are computed at once, trained in step by compiled programs."""
 
+import abc
+import dataclasses
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -11,7 +13,7 @@ import numpy as np
 import optax
 from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Int
+from jaxtyping import Array, Bool, Int
 from optax.schedules import StatefulSchedule
 
 from lrdecay.optimizer_state import fires, learning_rate
@@ -25,9 +27,12 @@ from lrdecay.training.engine import (
     init,
     train_epoch,
 )
+from lrdecay.training.hosts import fetch
 from lrdecay.training.models import Model
 from lrdecay.training.placement import RUNS, Placement, make_mesh, over_runs, share
 from lrdecay.training.rewriting import fast_convolutions
+
+OptimizerOf = Callable[[StatefulSchedule], optax.GradientTransformationExtraArgs]
 
 
 class Run(NamedTuple):
@@ -43,10 +48,18 @@ class Run(NamedTuple):
 
 
 class UnderWay(NamedTuple):
-    """A run that has started, and how far it is."""
+    """A run that has started, and how far it is.
+
+    Attributes:
+      run: which run.
+      state: all that changes in training.
+      finite: whether its weights were, at the end of the last epoch. A run whose are not cannot
+        come back: it stands still, and its losses are NaN from then on.
+    """
 
     run: Run
     state: TrainState
+    finite: Bool[Array | np.ndarray, "*runs"]
 
 
 class Final(NamedTuple):
@@ -82,44 +95,127 @@ def compiled(function: Callable[..., Any], *arguments: Any, **options: Any) -> P
     return Program(program, *(after - before for before, after in itertools.pairwise(clock)))
 
 
-class Wave(NamedTuple):
+def joined(parts: Sequence[Any]) -> Any:
+    """What has come in one after the other, [runs, some] each, as one."""
+    return jax.tree.map(lambda *x: np.concatenate(x, axis=1), *parts)
+
+
+@dataclasses.dataclass(frozen=True)
+class AbstractWave(abc.ABC):
     """The programs of a wave. All that is a run's own has a first axis of runs.
 
     Attributes:
       placement: where the runs are computed.
       mesh: its devices.
-      shared: what all runs have in common, on every device.
+      shared: what all runs have in common, on every device: the schedules and data.
       start: (runs, shared) -> runs under way.
-      epoch: (runs under way, (shared, index of the epoch)) -> (runs under way, steps, validation
-        scores), which uses up those given. A run whose weights are not finite cannot come back:
-        it stands still, and its losses are NaN from then on.
-      final: (runs under way, shared) -> final scores.
     """
 
     placement: Placement
     mesh: Mesh
-    shared: tuple[Schedules, Dataset]
+    shared: tuple[Schedules, Any]
     start: Program
-    epoch: Program
-    final: Program
 
     @property
     def seconds(self) -> float:
         """Tracing and compiling, all together."""
-        return self.start.seconds + self.epoch.seconds + self.final.seconds
+        return sum(x.seconds for x in vars(self).values() if isinstance(x, Program))
 
     def own(self, x: Any) -> Any:
         """From NumPy's arrays with a first axis of runs to those of the mesh."""
         return jax.device_put(x, NamedSharding(self.mesh, PartitionSpec(RUNS)))
 
+    @abc.abstractmethod
+    def train_epoch(self, under_way: UnderWay, epoch: int) -> tuple[UnderWay, Steps, Score]:
+        """Trains for one epoch and scores the validation split, which uses up the runs given.
 
-def _finite(params: Any) -> Array:
+        Returns:
+          The runs, and as NumPy's arrays what each step left behind, [runs, steps] each, and the
+          validation scores, [runs] each.
+        """
+
+    @abc.abstractmethod
+    def final_scores(self, under_way: UnderWay) -> Final:
+        """The scores of the training and test splits, [runs] each, as NumPy's arrays."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Wave(AbstractWave):
+    """A wave whose training split is on the devices.
+
+    Attributes:
+      epoch: (runs under way, (shared, index of the epoch)) -> (runs under way, steps, validation
+        scores), which uses up those given.
+      final: (runs under way, shared) -> final scores.
+    """
+
+    epoch: Program
+    final: Program
+
+    def train_epoch(self, under_way: UnderWay, epoch: int) -> tuple[UnderWay, Steps, Score]:
+        """One call of one program."""
+        under_way, *record = self.epoch.call(under_way, (self.shared, np.int32(epoch)))
+        steps, score = fetch(record)
+        return under_way, steps, score
+
+    def final_scores(self, under_way: UnderWay) -> Final:
+        """One call of one program."""
+        return fetch(self.final.call(under_way, self.shared))
+
+
+def finite(params: Any) -> Bool[Array, ""]:
+    """Whether all weights are."""
     return jnp.all(jnp.stack([jnp.all(jnp.isfinite(x)) for x in jax.tree.leaves(params)]))
+
+
+def standing_still(state: TrainState, like: Steps) -> Steps:
+    """What the steps of a run that stands still leave behind, in the form of those of a run."""
+    nan, rate = jnp.float32(jnp.nan), learning_rate(state.opt_state)
+    assert not isinstance(rate, dict)
+    last = Steps(loss=nan, grad_norm=nan, learning_rate=rate, fires=fires(state.opt_state))
+    return jax.tree.map(lambda x, like: jnp.broadcast_to(x, like.shape), last, like)
+
+
+def started(
+    model: Model,
+    optimizer: OptimizerOf,
+    schedules: Schedules,
+    data: Any,
+    batch_size: int,
+    placement: Placement,
+) -> tuple[tuple[Placement, Mesh, tuple[Schedules, Any], Program], UnderWay]:
+    """What any wave begins with.
+
+    Args:
+      model: the model.
+      optimizer: makes the optimizer, given a schedule.
+      schedules: the schedules of the arms.
+      data: what the devices are to hold, a pytree with an attribute `validation`.
+      batch_size: examples in a mini-batch.
+      placement: where the runs are computed.
+
+    Returns:
+      The fields of `AbstractWave`, and runs under way to compile its other programs for.
+    """
+    mesh = make_mesh(placement)
+
+    def start(run: Run, shared: tuple[Schedules, Any]) -> UnderWay:
+        schedules, data = shared
+        made = optimizer(pick(schedules, jnp.asarray(run.arm)))
+        key = jax.random.key(run.seed)
+        state = init(model, made, key, data.validation.images[:batch_size])
+        return UnderWay(run, state, finite(state.params))
+
+    shared = jax.device_put((schedules, data), NamedSharding(mesh, PartitionSpec()))
+    zeros = np.zeros(placement.at_once, np.int32)
+    runs = jax.device_put(Run(zeros, zeros), NamedSharding(mesh, PartitionSpec(RUNS)))
+    program = compiled(over_runs(start, placement, mesh), runs, shared)
+    return (placement, mesh, shared, program), program.call(runs, shared)
 
 
 def make_wave(
     model: Model,
-    optimizer: Callable[[StatefulSchedule], optax.GradientTransformationExtraArgs],
+    optimizer: OptimizerOf,
     schedules: Schedules,
     data: Dataset,
     batch_size: int,
@@ -137,21 +233,16 @@ def make_wave(
       batch_size: examples in a mini-batch.
       placement: where the runs are computed.
     """
-    mesh = make_mesh(placement)
     # The training loop is no place for XLA's own convolutions on a CPU.
     model = model._replace(apply=fast_convolutions(model.apply))
-
-    def start(run: Run, shared: tuple[Schedules, Dataset]) -> UnderWay:
-        schedules, data = shared
-        made = optimizer(pick(schedules, jnp.asarray(run.arm)))
-        key = jax.random.key(run.seed)
-        return UnderWay(run, init(model, made, key, data.train.images[:batch_size]))
+    fields, under_way = started(model, optimizer, schedules, data, batch_size, placement)
+    _, mesh, shared, _ = fields
 
     def spread(rows: Array) -> Array:
         return share(rows, mesh)
 
     def epoch(own: UnderWay, common: Any) -> tuple[UnderWay, Steps, Score]:
-        (run, state), ((schedules, data), index) = own, common
+        (run, state, moving), ((schedules, data), index) = own, common
         made = optimizer(pick(schedules, jnp.asarray(run.arm)))
 
         def train(state: TrainState) -> tuple[TrainState, Steps, Score]:
@@ -162,33 +253,22 @@ def make_wave(
             )
 
         def stand_still(state: TrainState) -> tuple[TrainState, Steps, Score]:
-            steps = jax.eval_shape(train, state)[1]
-            nan, rate = jnp.float32(jnp.nan), learning_rate(state.opt_state)
-            assert not isinstance(rate, dict)
-            last = Steps(loss=nan, grad_norm=nan, learning_rate=rate, fires=fires(state.opt_state))
-            kept = jax.tree.map(lambda x, like: jnp.broadcast_to(x, like.shape), last, steps)
-            return state, kept, evaluate(model, state, data.validation, spread)
+            steps = standing_still(state, jax.eval_shape(train, state)[1])
+            return state, steps, evaluate(model, state, data.validation, spread)
 
-        state, steps, score = lax.cond(_finite(state.params), train, stand_still, state)
-        return UnderWay(run, state), steps, score
+        state, steps, score = lax.cond(moving, train, stand_still, state)
+        return UnderWay(run, state, finite(state.params)), steps, score
 
     def final(own: UnderWay, shared: tuple[Schedules, Dataset]) -> Final:
         splits = (shared[1].train, shared[1].test)
         return Final(*(evaluate(model, own.state, split, spread) for split in splits))
 
-    everywhere = NamedSharding(mesh, PartitionSpec())
-    shared = jax.device_put((schedules, data), everywhere)
-    index = jax.device_put(jnp.int32(0), everywhere)
-    zeros = np.zeros(placement.at_once, np.int32)
-    runs = jax.device_put(Run(zeros, zeros), NamedSharding(mesh, PartitionSpec(RUNS)))
+    def placed(function: Callable[[Any, Any], Any], common: Any, **options: Any) -> Program:
+        return compiled(over_runs(function, placement, mesh), under_way, common, **options)
 
-    def placed(function: Callable[[Any, Any], Any], *arguments: Any, **options: Any) -> Program:
-        return compiled(over_runs(function, placement, mesh), *arguments, **options)
-
-    starts = placed(start, runs, shared)
-    under_way = starts.call(runs, shared)
+    index = jax.device_put(jnp.int32(0), NamedSharding(mesh, PartitionSpec()))
     return Wave(
-        *(placement, mesh, shared, starts),
-        epoch=placed(epoch, under_way, (shared, index), donate_argnums=0),
-        final=placed(final, under_way, shared),
+        *fields,
+        epoch=placed(epoch, (shared, index), donate_argnums=0),
+        final=placed(final, shared),
     )

@@ -42,20 +42,28 @@ def history(folder):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("placement", [(), ("placement.groups=1", "placement.sharing=4")])
-def test_two_processes_are_as_one(tmp_path, placement):
+@pytest.mark.parametrize(
+    ("data", "placement"),
+    [
+        ("tiny:data", ()),
+        ("tiny:data", ("placement.groups=1", "placement.sharing=4")),
+        ("tiny:streamed", ("placement.groups=2", "placement.sharing=2")),
+    ],
+)
+def test_two_processes_are_as_one(tmp_path, data, placement):
     (tmp_path / "study.toml").write_text(tiny.TOML)
+    study = ("seeds=4", f"data.name={data}")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
     both = [
-        start(tmp_path, "two", *placement, "seeds=4", "--hosts", f"{address},2,{index}", **DEVICES)
+        start(tmp_path, "two", *placement, *study, "--hosts", f"{address},2,{index}", **DEVICES)
         for index in (0, 1)
     ]
     first, second = map(end, both)
     assert "constant: done" in first
     assert "constant" not in second
-    end(start(tmp_path, "one", "seeds=4", JAX_NUM_CPU_DEVICES="4"))
+    end(start(tmp_path, "one", *study, JAX_NUM_CPU_DEVICES="4"))
     for name, array in history(tmp_path / "one").items():
         np.testing.assert_allclose(history(tmp_path / "two")[name], array, rtol=1e-4, atol=1e-6)
 

@@ -1,0 +1,222 @@
+"""A wave that is trained on a stream: the host hands the devices some mini-batches at a time."""
+
+import contextlib
+import dataclasses
+import math
+from collections.abc import Callable, Generator, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.sharding import NamedSharding, PartitionSpec
+from jaxtyping import Array
+
+from lrdecay.training.arms import Schedules, pick
+from lrdecay.training.data import Split
+from lrdecay.training.engine import (
+    Score,
+    Steps,
+    TrainState,
+    dropout_keys,
+    evaluate,
+    train_steps,
+    validate,
+)
+from lrdecay.training.hosts import fetch
+from lrdecay.training.models import Model
+from lrdecay.training.placement import BATCH, RUNS, Placement, over_runs, share
+from lrdecay.training.rewriting import fast_convolutions
+from lrdecay.training.streaming import Chunk, StreamedDataset
+from lrdecay.training.wave import (
+    AbstractWave,
+    Final,
+    OptimizerOf,
+    Program,
+    UnderWay,
+    compiled,
+    finite,
+    joined,
+    standing_still,
+    started,
+)
+
+# Bounds of a chunk: more steps than these save no time, and more bytes on a device may not fit.
+_MOST_STEPS = 32
+_MOST_BYTES = 2**26
+
+# Where the axes of a chunk of each run, [runs, steps, batch, ...], go.
+_CHUNK = PartitionSpec(RUNS, None, BATCH)
+
+
+class HeldOut(NamedTuple):
+    """The splits that are on the devices."""
+
+    validation: Split
+    test: Split
+
+
+def chunk_steps(steps_per_epoch: int, step_bytes: int) -> int:
+    """Steps in a chunk: as many as the bounds allow that divide the epoch, for all to be alike."""
+    most = max(1, min(_MOST_STEPS, _MOST_BYTES // step_bytes))
+    return max(n for n in range(1, most + 1) if steps_per_epoch % n == 0)
+
+
+@dataclasses.dataclass(frozen=True)
+class StreamedWave(AbstractWave):
+    """A wave whose training split is a stream. Runs of the same seed read it once.
+
+    Of several processes, each reads all of it.
+
+    Attributes:
+      chunk: (runs under way, their chunks, (schedules, epoch, the chunk's first step)) -> (runs
+        under way, steps), which uses up the runs given.
+      validate: (runs under way, shared) -> (runs under way, validation scores), likewise.
+      score: ((runs under way, their chunks), nothing) -> scores of these chunks.
+      test: (runs under way, shared) -> scores of the test split.
+      data: the data set.
+      batch_size: examples in a mini-batch.
+      steps: mini-batches in a chunk.
+    """
+
+    chunk: Program
+    validate: Program
+    score: Program
+    test: Program
+    data: StreamedDataset
+    batch_size: int
+    steps: int
+
+    def train_epoch(self, under_way: UnderWay, epoch: int) -> tuple[UnderWay, Steps, Score]:
+        """Chunk by chunk, of which the next is on its way while one is computed."""
+        records: list[Steps] = []
+        with contextlib.closing(self._chunks(under_way, epoch)) as chunks:
+            for i, chunk in enumerate(chunks):
+                common = (self.shared[0], np.int32(epoch), np.int32(i * self.steps))
+                under_way, record = self.chunk.call(under_way, chunk, common)
+                jax.block_until_ready(records[-1:])  # else all that is read piles up on the devices
+                records.append(record)
+        under_way, score = self.validate.call(under_way, self.shared)
+        return under_way, joined(fetch(records)), fetch(score)
+
+    def final_scores(self, under_way: UnderWay) -> Final:
+        """One pass over the mini-batches of epoch 0, and the test split."""
+        scores: list[Score] = []
+        with contextlib.closing(self._chunks(under_way, epoch=0)) as chunks:
+            for chunk in chunks:
+                score = self.score.call((under_way, chunk), ())
+                jax.block_until_ready(scores[-1:])
+                scores.append(score)
+        train = jax.tree.map(
+            lambda *x: np.mean(x, axis=0, dtype=np.float64).astype(np.float32), *fetch(scores)
+        )
+        return Final(train, fetch(self.test.call(under_way, self.shared)))
+
+    def _chunks(self, under_way: UnderWay, epoch: int) -> Generator[Chunk, None, None]:
+        """The chunks of an epoch, [runs, steps, ...] each."""
+        seeds = fetch(under_way.run.seed).tolist()
+        sharding = NamedSharding(self.mesh, _CHUNK)
+        with contextlib.ExitStack() as stack:
+            streams = {
+                seed: stack.enter_context(
+                    contextlib.closing(self.data.chunks(seed, epoch, self.batch_size, self.steps))
+                )
+                for seed in dict.fromkeys(seeds)
+            }
+            for chunks in zip(*streams.values(), strict=True):
+                of = dict(zip(streams, chunks, strict=True))
+                yield _on_devices([of[seed] for seed in seeds], sharding)
+
+
+def _on_devices(chunks: Sequence[Chunk], sharding: NamedSharding) -> Chunk:
+    """The chunks of all runs as one; a device gets what it needs of them."""
+
+    def array(*runs: np.ndarray) -> Array:
+        def part(index: Any) -> np.ndarray:
+            return np.stack([x[index[1:]] for x in runs[index[0]]])
+
+        return jax.make_array_from_callback((len(runs), *runs[0].shape), sharding, part)
+
+    return jax.tree.map(array, *chunks)
+
+
+def make_streamed_wave(
+    model: Model,
+    optimizer: OptimizerOf,
+    schedules: Schedules,
+    data: StreamedDataset,
+    batch_size: int,
+    placement: Placement,
+) -> StreamedWave:
+    """`make_wave` for a streamed data set.
+
+    On the same mini-batches the numbers are those of `make_wave`, but for the training score, which
+    leaves out what does not fill a last mini-batch.
+    """
+    # The training loop is no place for XLA's own convolutions on a CPU.
+    model = model._replace(apply=fast_convolutions(model.apply))
+    held = HeldOut(data.validation, data.test)
+    fields, under_way = started(model, optimizer, schedules, held, batch_size, placement)
+    _, mesh, shared, _ = fields
+    image_shape = data.validation.images.shape[1:]
+    step_bytes = 4 * batch_size * math.prod(image_shape) * placement.lanes // placement.sharing
+    steps_per_epoch = data.train.size // batch_size
+    steps = chunk_steps(steps_per_epoch, step_bytes)
+
+    def spread(x: Any) -> Any:
+        return share(x, mesh)
+
+    def train(own: tuple[UnderWay, Chunk], common: Any) -> tuple[UnderWay, Steps]:
+        ((run, state, moving), chunk), (schedules, epoch, first) = own, common
+        made = optimizer(pick(schedules, jnp.asarray(run.arm)))
+
+        def move(state: TrainState) -> tuple[TrainState, Steps]:
+            keys = dropout_keys(jax.random.key(run.seed), epoch, steps_per_epoch)
+            keys = lax.dynamic_slice_in_dim(keys, first, steps)
+            return train_steps(model, made, state, chunk, keys, spread)
+
+        def stand_still(state: TrainState) -> tuple[TrainState, Steps]:
+            return state, standing_still(state, jax.eval_shape(move, state)[1])
+
+        state, record = lax.cond(moving, move, stand_still, state)
+        return UnderWay(run, state, moving), record
+
+    def end(own: UnderWay, shared: tuple[Schedules, HeldOut]) -> tuple[UnderWay, Score]:
+        run, state, moving = own
+        told, score = validate(model, state, shared[1].validation, spread)
+        state = lax.cond(moving, lambda: told, lambda: state)
+        return UnderWay(run, state, finite(state.params)), score
+
+    def score(own: tuple[UnderWay, Chunk], _: tuple[()]) -> Score:
+        under_way, chunk = own
+        images, labels = chunk.images.reshape(-1, *image_shape), chunk.labels.reshape(-1)
+        return evaluate(model, under_way.state, Split(images, labels), spread)
+
+    def test(own: UnderWay, shared: tuple[Schedules, HeldOut]) -> Score:
+        return evaluate(model, own.state, shared[1].test, spread)
+
+    def placed(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+        return over_runs(function, placement, mesh)
+
+    def example(shape: tuple[int, ...], dtype: Any) -> Any:
+        shape = (placement.at_once, steps, batch_size, *shape)
+        return jax.ShapeDtypeStruct(shape, dtype, sharding=NamedSharding(mesh, _CHUNK))
+
+    chunk = Chunk(example(image_shape, np.float32), example((), np.int32))
+    index = jax.device_put(jnp.int32(0), NamedSharding(mesh, PartitionSpec()))
+    return StreamedWave(
+        *fields,
+        chunk=compiled(
+            # The state is used up and the chunk is not, so that they are two arguments.
+            lambda under_way, chunk, common: placed(train)((under_way, chunk), common),
+            *(under_way, chunk, (shared[0], index, index)),
+            donate_argnums=0,
+        ),
+        validate=compiled(placed(end), under_way, shared, donate_argnums=0),
+        score=compiled(placed(score), (under_way, chunk), ()),
+        test=compiled(placed(test), under_way, shared),
+        data=data,
+        batch_size=batch_size,
+        steps=steps,
+    )
