@@ -296,10 +296,16 @@ def test_a_factory_of_ones_own_that_does_not_do(path, problem):
     assert found.endswith(problem)
 
 
-@pytest.mark.parametrize("kind", ["schedule", "trigger", "decay", "optimizer", "model", "data"])
+@pytest.mark.parametrize("kind", ["schedule", "trigger", "decay", "optimizer", "data"])
 def test_what_a_factory_returns_is_checked(kind):
     (found,) = problems_in(kind, {"name": "os:getcwd"})
     assert found.startswith("here.name: 'os:getcwd' must return a ")
+    assert found.endswith(", got a str")
+
+
+def test_what_a_models_factory_returns_is_checked():
+    (found,) = problems_in("model", {"name": "os:getcwd"})
+    assert found.startswith("here: a model must be a lrdecay Model, a Flax Linen module, or an NNX")
     assert found.endswith(", got a str")
 
 
