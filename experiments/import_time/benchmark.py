@@ -1,6 +1,6 @@
 """What does it cost to import lrdecay, beside Optax alone?
 
-  python experiments/import_time/benchmark.py
+python experiments/import_time/benchmark.py
 """
 
 import argparse
