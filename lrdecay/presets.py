@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from optax.schedules import StatefulSchedule
 
-from lrdecay import decays, triggers
+from lrdecay import decays
 from lrdecay.arguments import (
     Count,
     CountOrZero,
@@ -21,6 +21,8 @@ from lrdecay.arguments import (
 from lrdecay.decays import Decay, Shape, Share
 from lrdecay.loss_aware_schedule import LossAware, loss_aware
 from lrdecay.schedules import RateOrSchedule
+from lrdecay.triggers.greedy import greedy as greedy_trigger
+from lrdecay.triggers.plateau import plateau
 
 
 @checked
@@ -52,7 +54,7 @@ def reduce_on_plateau(
       monitor: name of the metric.
       grace: steps at the start in which nothing is looked at.
     """
-    when = triggers.plateau(patience, rtol, atol, cooldown, window, mode, monitor, grace)
+    when = plateau(patience, rtol, atol, cooldown, window, mode, monitor, grace)
     return loss_aware(base, when=when, how=decays.multiply(factor, floor))
 
 
@@ -87,7 +89,7 @@ def cooldown_on_plateau(
       monitor: name of the metric.
       grace: steps at the start in which nothing is looked at.
     """
-    when = triggers.plateau(patience, rtol, atol, 0, window, mode, monitor, grace)
+    when = plateau(patience, rtol, atol, 0, window, mode, monitor, grace)
     return loss_aware(base, when=when, how=decays.cooldown(steps, floor, shape))
 
 
@@ -136,7 +138,7 @@ def greedy(
     """
     top = jnp.maximum(jnp.asarray(high, jnp.float32), 1.0)
     cuts, raises = _steps_to(low, factor), _steps_to(1.0 / top, factor)
-    when = triggers.greedy(
+    when = greedy_trigger(
         patience, rtol, atol, cooldown, warmup, cuts, raises, window, mode, monitor, grace
     )
 

@@ -167,7 +167,7 @@ def watch(
       reason: what a change is put down to.
       window: observations averaged into one, block by block; all else counts blocks.
       cooldown: observations after each change in which the rule's further changes do not count.
-      grace: steps at the start in which observations are not looked at, as in a warmup.
+      grace: steps at the start whose observations are not looked at, as in a warmup.
       restarts: whether the rule starts anew after each change and its cooldown, as it should where
         it remembers what came before; otherwise its state goes on, and `resting` tells it.
       hears_nonfinite: whether the rule also gets a step's NaN and infinite values, as an infinite
@@ -190,7 +190,8 @@ def watch(
         if hears_nonfinite:
             value = jnp.where(nonfinite > 0, jnp.inf, value)
             present |= nonfinite > 0
-        early = step < jnp.asarray(grace, jnp.int32)
+        # What is weighed before step t was observed in step t - 1.
+        early = (step <= jnp.asarray(grace, jnp.int32)) & (jnp.asarray(grace) > 0)
         seen = present & ~early
         filled = state.filled + 1
         starts = state.filled == 0

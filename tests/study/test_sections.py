@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lrdecay import step
 from lrdecay.arguments import PositiveSteps, Steps
 from lrdecay.registry import FACTORIES
-from lrdecay.schedules import Boundaries, step
+from lrdecay.schedules import Boundaries
 from lrdecay.study.sections import RunLength, arguments, build, with_defaults
 
 RUN = RunLength(steps_per_epoch=100, epochs=5)
