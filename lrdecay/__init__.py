@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         set_factor,
         watched,
     )
-    from lrdecay.presets import cooldown_on_plateau, reduce_on_plateau
+    from lrdecay.presets import auto, cooldown_on_plateau, reduce_on_plateau
     from lrdecay.replaying import Replay, replay
     from lrdecay.schedules import (
         constant,
@@ -76,6 +76,7 @@ if TYPE_CHECKING:
         pflug,
         plateau,
         slope,
+        stall,
         stationarity,
         variance,
         watch,
@@ -113,6 +114,7 @@ _HOME = {
         "watched",
     ),
     "presets": (
+        "auto",
         "cooldown_on_plateau",
         "reduce_on_plateau",
     ),
@@ -177,6 +179,7 @@ _HOME = {
         "pflug",
         "plateau",
         "slope",
+        "stall",
         "stationarity",
         "variance",
         "watch",
@@ -197,6 +200,7 @@ __all__ = [
     "any_of",
     "at",
     "at_most",
+    "auto",
     "constant",
     "convergence",
     "cooldown",
@@ -251,6 +255,7 @@ __all__ = [
     "slanted_triangular",
     "slope",
     "smooth_multiply",
+    "stall",
     "stationarity",
     "step",
     "table",

@@ -24,6 +24,30 @@ from lrdecay.schedules import RateOrSchedule
 
 
 @checked
+def auto(
+    peak: RateOrSchedule,
+    mode: Literal["min", "max"] = "min",
+    monitor: str = "value",
+    grace: Steps = 0,
+) -> LossAware:
+    """The peak, times 0.4 whenever doubling the run gains less than its noise: `stall`.
+
+    For somebody who gives a peak rate and no horizon: it was chosen for that on noisy quadratics
+    and on a network (experiments/auto). It sees the training loss of every step, looks after 160
+    observations for the first time, and cuts once at most while their number doubles. Without
+    progress the rate ends at a thousandth of the peak.
+
+    Args:
+      peak: the rate to begin with, or a schedule such as a warmup to it.
+      mode: "min" where lower is better, "max" where higher is.
+      monitor: name of the metric.
+      grace: steps at the start in which nothing is looked at, such as a warmup.
+    """
+    when = triggers.stall(mode=mode, monitor=monitor, grace=grace)
+    return loss_aware(peak, when=when, how=decays.multiply(0.4, floor=1e-3))
+
+
+@checked
 def reduce_on_plateau(
     base: RateOrSchedule | StatefulSchedule,
     factor: Factor = 0.1,

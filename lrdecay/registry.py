@@ -47,11 +47,13 @@ FACTORIES: dict[str, dict[str, str]] = {
         "reduce_on_plateau": "lrdecay.presets:reduce_on_plateau",
         "cooldown_on_plateau": "lrdecay.presets:cooldown_on_plateau",
         "greedy": "lrdecay.presets:greedy",
+        "auto": "lrdecay.presets:auto",
     },
     "trigger": {
         "plateau": "lrdecay.triggers:plateau",
         "slope": "lrdecay.triggers:slope",
         "variance": "lrdecay.triggers:variance",
+        "stall": "lrdecay.triggers:stall",
         "convergence": "lrdecay.triggers:convergence",
         "divergence": "lrdecay.triggers:divergence",
         "decline": "lrdecay.triggers:decline",

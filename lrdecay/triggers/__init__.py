@@ -16,6 +16,7 @@ from lrdecay.triggers.pflug import pflug
 from lrdecay.triggers.plateau import plateau
 from lrdecay.triggers.protocol import Observation, Reason, Trigger, Verdict, watch
 from lrdecay.triggers.slope import slope
+from lrdecay.triggers.stall import stall
 from lrdecay.triggers.stationarity import stationarity
 from lrdecay.triggers.variance import variance
 
@@ -39,6 +40,7 @@ __all__ = [
     "pflug",
     "plateau",
     "slope",
+    "stall",
     "stationarity",
     "variance",
     "watch",
