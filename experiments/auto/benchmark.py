@@ -80,27 +80,26 @@ def losses(p: Problem, schedule: Any, key: jax.Array) -> jax.Array:
 def candidates() -> dict[str, Callable[[jax.Array], Any]]:
     """Schedules of a peak rate that see the loss, by name."""
 
-    def halved(when: Trigger, factor: float = 0.5) -> Callable[[jax.Array], Any]:
+    def cut(when: Trigger, factor: float = 0.5) -> Callable[[jax.Array], Any]:
         how = lrdecay.multiply(factor)
         return lambda peak: lrdecay.loss_aware(peak, when=when, how=how)
 
     return {
         "auto: stall(16, 0.8), x 0.4 down to 0.001": lrdecay.auto,
-        "stall(16, 0.8), x 0.4": halved(lrdecay.stall(), 0.4),
-        "stall(16, 0.8), x 0.5": halved(lrdecay.stall()),
-        "stall(16, 0.8), x 0.3": halved(lrdecay.stall(), 0.3),
-        "stall(16, 0.6), x 0.4": halved(lrdecay.stall(ratio=0.6), 0.4),
-        "stall(16, 1.0), x 0.4": halved(lrdecay.stall(ratio=1.0), 0.4),
-        "stall(8, 0.8), x 0.4": halved(lrdecay.stall(8), 0.4),
-        "stall(32, 0.8), x 0.4": halved(lrdecay.stall(32), 0.4),
-        "slope(20), x 0.5": halved(lrdecay.slope()),
-        "slope(10, rtol=0, z=0), x 0.5": halved(lrdecay.slope(10, rtol=0.0, z=0.0)),
-        "slope(20, rtol=0, z=0), x 0.5": halved(lrdecay.slope(20, rtol=0.0, z=0.0)),
-        "convergence(300, 30), x 0.5": halved(lrdecay.convergence()),
-        "variance(150, 0.1), x 0.5": halved(lrdecay.variance()),
-        "plateau(3, window=20), x 0.5": halved(lrdecay.plateau(3, window=20)),
-        "plateau(3, window=50), x 0.5": halved(lrdecay.plateau(3, window=50)),
-        "plateau(10), x 0.1": halved(lrdecay.plateau(10), 0.1),
+        "stall(16, 0.8), x 0.5": cut(lrdecay.stall()),
+        "stall(16, 0.8), x 0.3": cut(lrdecay.stall(), 0.3),
+        "stall(16, 0.6), x 0.4": cut(lrdecay.stall(ratio=0.6), 0.4),
+        "stall(16, 1.0), x 0.4": cut(lrdecay.stall(ratio=1.0), 0.4),
+        "stall(8, 0.8), x 0.4": cut(lrdecay.stall(8), 0.4),
+        "stall(32, 0.8), x 0.4": cut(lrdecay.stall(32), 0.4),
+        "slope(20), x 0.5": cut(lrdecay.slope()),
+        "slope(10, rtol=0, z=0), x 0.5": cut(lrdecay.slope(10, rtol=0.0, z=0.0)),
+        "slope(20, rtol=0, z=0), x 0.5": cut(lrdecay.slope(20, rtol=0.0, z=0.0)),
+        "convergence(300, 30), x 0.5": cut(lrdecay.convergence()),
+        "variance(150, 0.1), x 0.5": cut(lrdecay.variance()),
+        "plateau(3, window=20), x 0.5": cut(lrdecay.plateau(3, window=20)),
+        "plateau(3, window=50), x 0.5": cut(lrdecay.plateau(3, window=50)),
+        "plateau(10), x 0.1": cut(lrdecay.plateau(10), 0.1),
     }
 
 
@@ -187,7 +186,7 @@ def main() -> None:
             f"{s.p90:.1f}",
             f"{s.worst:.0f}",
         )
-    Console(width=160).print(table, f"{seconds:.0f} s")
+    Console(width=180).print(table, f"{seconds:.0f} s")
     record = {
         "environment": environment(),
         "seconds": round(seconds, 1),
