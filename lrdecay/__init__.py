@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         watched as watched,
     )
     from lrdecay.presets import (
+        auto as auto,
         cooldown_on_plateau as cooldown_on_plateau,
         reduce_on_plateau as reduce_on_plateau,
     )
@@ -111,6 +112,7 @@ if TYPE_CHECKING:
         watch as watch,
     )
     from lrdecay.triggers.slope import slope as slope
+    from lrdecay.triggers.stall import stall as stall
     from lrdecay.triggers.stationarity import stationarity as stationarity
     from lrdecay.triggers.variance import variance as variance
 
@@ -130,6 +132,7 @@ _HOME = {
     "any_of": "triggers.combine",
     "at": "triggers.combine",
     "at_most": "triggers.combine",
+    "auto": "presets",
     "constant": "schedules.base",
     "convergence": "triggers.convergence",
     "cooldown": "decays",
@@ -184,6 +187,7 @@ _HOME = {
     "slanted_triangular": "schedules.phases",
     "slope": "triggers.slope",
     "smooth_multiply": "decays",
+    "stall": "triggers.stall",
     "stationarity": "triggers.stationarity",
     "step": "schedules.exponential",
     "table": "schedules.tables",

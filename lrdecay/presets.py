@@ -23,6 +23,32 @@ from lrdecay.loss_aware_schedule import LossAware, loss_aware
 from lrdecay.schedules import RateOrSchedule
 from lrdecay.triggers.greedy import greedy as greedy_trigger
 from lrdecay.triggers.plateau import plateau
+from lrdecay.triggers.stall import stall
+
+
+@checked
+def auto(
+    peak: RateOrSchedule,
+    mode: Literal["min", "max"] = "min",
+    monitor: str = "value",
+    grace: Steps = 0,
+) -> LossAware:
+    """The peak, times 0.4 whenever doubling the run gains less than its noise: `stall`.
+
+    For somebody who gives a peak rate and no horizon. It sees the training loss of every step,
+    looks after 160, 480, 1120, ... observations, and so cuts once at most while their number
+    doubles. Without progress the rate ends at a thousandth of the peak. Where the horizon is known,
+    a cosine is as good or better: in experiments/auto by nothing on digits, a point of accuracy on
+    Fashion-MNIST, and three points in a run that ended before the second look.
+
+    Args:
+      peak: the rate to begin with, or a schedule such as a warmup to it.
+      mode: "min" where lower is better, "max" where higher is.
+      monitor: name of the metric.
+      grace: steps at the start in which nothing is looked at, such as a warmup.
+    """
+    when = stall(mode=mode, monitor=monitor, grace=grace)
+    return loss_aware(peak, when=when, how=decays.multiply(0.4, floor=1e-3))
 
 
 @checked

@@ -54,6 +54,7 @@ class Reason(enum.IntEnum):
     ABEL = 16
     PFLUG = 17
     STATIONARITY = 18
+    STALL = 19
 
 
 # What the two numbers of a verdict say, by reason.
@@ -72,6 +73,7 @@ WORDS = {
     Reason.ABEL: "the norm turned again at {0:.4g}, after {1:.0f} turns",
     Reason.PFLUG: "gradients oppose each other: mean inner product {0:.4g} of {1:.0f}",
     Reason.STATIONARITY: "the squared norm changes by {0:.4g} a window, with an error of {1:.4g}",
+    Reason.STALL: "{0:.4g} gained in the whole phase, against noise of {1:.4g}",
 }
 
 

@@ -35,6 +35,7 @@ SHORT = {
     "abel": {"turns": 3},
     "pflug": {"burn_in": 5},
     "stationarity": {"window": 3},
+    "stall": {"window": 2},
 }
 
 # A metric that falls, stops, jumps up, and falls again, with noise throughout; then one that rises.
@@ -98,7 +99,9 @@ def test_windows_on_a_large_offset_are_averaged_exactly(name):
     np.testing.assert_array_equal(changes(name, values + 2.0**20, **arguments), expected)
 
 
-@pytest.mark.parametrize("name", ["slope", "variance", "convergence", "divergence", "decline"])
+@pytest.mark.parametrize(
+    "name", ["slope", "variance", "convergence", "divergence", "decline", "stall"]
+)
 @pytest.mark.parametrize("scale", [2.0**-80, 2.0**80])
 def test_the_unit_of_the_metric_does_not_matter(name, scale):
     expected = changes(name, HISTORY, **SHORT[name])
