@@ -39,8 +39,8 @@ def test_auto_is_its_definition():
 
 def test_auto_ends_at_a_thousandth_of_the_peak_and_waits_for_the_grace():
     rates = seen(auto(0.5, grace=40), np.ones(160 * 255 + 40))
-    # The value of step 39 is the first that is looked at: it comes in before step 40.
-    steps = 39 + 160 * (2 ** np.arange(1, 9) - 1)
+    # The value of step 40 is the first that is looked at: it comes in before step 41.
+    steps = 40 + 160 * (2 ** np.arange(1, 9) - 1)
     assert np.flatnonzero(np.diff(rates)).tolist() == (steps - 1).tolist()
     np.testing.assert_allclose(rates[steps], 0.5 * np.maximum(0.4 ** np.arange(1, 9), 1e-3), 1e-6)
 
