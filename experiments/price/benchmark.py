@@ -25,10 +25,11 @@ from lrdecay.training.models import Model, cnn
 BATCH = 16
 RATE = 1e-3
 CONSTANT = "optax.adam(constant)"
-TORCH, TORCH_LOSS, TORCH_PLATEAU = (
+TORCH, TORCH_LOSS, TORCH_PLATEAU, TORCH_ALONE = (
     "torch: no schedule",
     "torch: loss.item()",
     "torch: ReduceLROnPlateau.step(loss.item())",
+    "torch: ReduceLROnPlateau.step(float) by itself",
 )
 
 
@@ -110,7 +111,18 @@ def pytorch(params: Any, data: Split, steps: int) -> dict[str, Callable[[], Any]
 
         return call
 
+    def alone() -> Callable[[], Any]:
+        optimizer = torch.optim.Adam([nn.Parameter(torch.zeros(1))], RATE)
+        scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer)
+
+        def call() -> None:
+            for _ in range(steps):
+                scheduler.step(0.5)
+
+        return call
+
     return {
+        TORCH_ALONE: alone(),
         TORCH: variant(reads=False, cuts=False),
         TORCH_LOSS: variant(reads=True, cuts=False),
         TORCH_PLATEAU: variant(reads=True, cuts=True),
@@ -119,17 +131,14 @@ def pytorch(params: Any, data: Split, steps: int) -> dict[str, Callable[[], Any]
 
 def table(seconds: dict[str, np.ndarray], steps: int) -> str:
     """Medians over rounds with the quartiles, in Markdown."""
-    lines = [
-        "| a loop of steps | µs a step | against no schedule, % | share of the step, % |",
-        "| --- | --- | --- | --- |",
-    ]
+    lines = ["| a loop of steps | µs a step | against no schedule, % |", "| --- | --- | --- |"]
     for name, times in seconds.items():
-        reference = seconds[TORCH if name in (TORCH, TORCH_LOSS, TORCH_PLATEAU) else CONSTANT]
+        reference = seconds[TORCH if name.startswith("torch") else CONSTANT]
         each, more = spread(1e6 * times / steps), spread(100 * (times / reference - 1))
-        share = 100 * np.median(1 - reference / times)
+        against = f"{more.median:+.2f} [{more.low:+.2f}, {more.high:+.2f}]"
         lines.append(
             f"| `{name}` | {each.median:.1f} [{each.low:.1f}, {each.high:.1f}] "
-            f"| {more.median:+.2f} [{more.low:+.2f}, {more.high:+.2f}] | {share:.2f} |"
+            f"| {'' if name == TORCH_ALONE else against} |"
         )
     return "\n".join(lines)
 

@@ -89,7 +89,7 @@ class Result:
     compilation: Compilation
     step: Spread
     cost: Cost
-    memory_bytes: int | None
+    memory_bytes: float | None
     schedules: dict[str, Spread]
     scaling: tuple[Scale, ...]
 
@@ -165,13 +165,13 @@ def _seconds(wave: Wave, stage: str) -> float:
     return sum(getattr(p, f"{stage}_seconds") for p in (wave.start, wave.epoch, wave.final))
 
 
-def _memory(program: Program) -> int | None:
+def _memory(program: Program) -> float | None:
     """Bytes of all that a program holds while it runs; results in place of arguments once."""
     stats = program.call.memory_analysis()
     if stats is None:
         return None
     results = stats.output_size_in_bytes - stats.alias_size_in_bytes
-    return stats.argument_size_in_bytes + stats.temp_size_in_bytes + results
+    return float(stats.argument_size_in_bytes + stats.temp_size_in_bytes + results)
 
 
 def _step_cost(plan: Plan, data: Dataset) -> Cost:

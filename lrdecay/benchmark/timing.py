@@ -9,7 +9,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
 
 _SLOW = 0.2  # seconds of a call that is long enough to measure a roofline by
 _REPEATS = 5
@@ -36,9 +35,8 @@ class Spread:
     high: float
 
 
-def spread(values: ArrayLike) -> Spread:
+def spread(values: np.ndarray) -> Spread:
     """The quartiles of some values, f[n]."""
-    values = np.asarray(values)
     return Spread(len(values), *np.percentile(values, (0, 25, 50, 75)).tolist())
 
 

@@ -92,6 +92,8 @@ def _call(arguments: argparse.Namespace) -> int:
     _check_file("--out", arguments.out)
     check_figure(arguments.plot, "--plot")
     _check_file("--plot", arguments.plot)
+    if arguments.profile is not None and arguments.profile.is_file():
+        raise ConfigError([f"--profile must be a folder, got {arguments.profile}"])
     for raw in raws:
         use_every_core(raw)
 
@@ -219,5 +221,5 @@ def _compare(console: "Console", new: "Report", old: "Report", path: Path) -> No
         console.print(f"{path} is of another device: {old.device}", soft_wrap=True)
     grid = _table(f"Against {path}", "", "then", "now", "ratio")
     for name, (before, now, ratio) in compare(new, old).items():
-        grid.add_row(name, _number(before), _number(now), f"{ratio:.3f}")
+        grid.add_row(name, _number(before), _number(now), f"{ratio:.3g}")
     console.print(grid)
