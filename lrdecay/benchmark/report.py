@@ -102,7 +102,7 @@ def figure(report: Report) -> Figure:
         drawn = Figure(figsize=(11, 4.6), layout="constrained")
         growth, price = drawn.subplots(1, 2)
         for i, result in enumerate(report.results):
-            style = {"color": colour(i), "marker": "o", "linewidth": 0, "capsize": 3}
+            style = {"color": colour(i), "marker": "o", "linestyle": "none", "capsize": 3}
             for devices in {scale.devices: None for scale in result.scaling}:
                 line = [s for s in result.scaling if s.devices == devices]
                 words = f"{devices} device" + "s" * (devices > 1)
