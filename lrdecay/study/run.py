@@ -96,7 +96,7 @@ def run(
             told(pair, plan.config.epochs)
         if not missing:
             continue
-        wave = _compiled(plan, arms, data, placement)
+        wave = programs(plan, arms, data, placement)
         compile_seconds += wave.seconds
         while missing:
             done, trained = _train(plan, wave, arms, missing, folder, told)
@@ -111,7 +111,7 @@ def run(
     return history, Timing(compile_seconds, total - compile_seconds, steps)
 
 
-def _compiled(plan: Plan, arms: Sequence[int], data: Dataset, placement: Placement) -> Wave:
+def programs(plan: Plan, arms: Sequence[int], data: Dataset, placement: Placement) -> Wave:
     """The programs of arms that have model and optimizer in common."""
     of = plan.arms[arms[0]]
     return make_wave(
