@@ -104,6 +104,7 @@ Positive = Annotated[ArrayLike, Number(low=0, open_low=True)]
 Factor = Annotated[ArrayLike, Number(low=0, high=1, open_low=True)]
 Fraction = Annotated[ArrayLike, Number(low=0, high=1)]
 Beta = Annotated[ArrayLike, Number(low=0, high=1, open_high=True)]
+PositiveInt = Annotated[int, Number(int, low=1)]  # never traced
 Count = Annotated[ArrayLike, Number(int, low=1, high=INT32_MAX)]
 CountOrZero = Annotated[ArrayLike, Number(int, low=0, high=INT32_MAX)]
 Steps = Annotated[ArrayLike, Number(int, low=0, high=INT32_MAX, duration=True)]

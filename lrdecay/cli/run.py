@@ -6,12 +6,13 @@ import dataclasses
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lrdecay.cli.backend import keep_compiled_programs, use_every_core
 from lrdecay.cli.notation import config_file
-from lrdecay.study.config import override, read
+from lrdecay.study.config import ConfigError, override, read
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from lrdecay.study.plan import Plan
     from lrdecay.study.run import OnProgress
     from lrdecay.study.statistics import ArmSummary
+    from lrdecay.training.placement import Placement
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -41,21 +43,34 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     run.add_argument(
         "--overwrite", action="store_true", help="delete what the study's folder holds"
     )
+    run.add_argument(
+        "--hosts",
+        metavar="WHO",
+        help="join with other processes that run the same command: auto, where the cluster knows "
+        "them, or ADDRESS:PORT,PROCESSES,INDEX",
+    )
     run.set_defaults(call=_call)
 
 
 def _call(arguments: argparse.Namespace) -> int:
     try:
-        return _run(arguments.config, arguments.settings, arguments.out, arguments.overwrite)
+        return _run(arguments)
     except KeyboardInterrupt:
         command = "the command without --overwrite" if arguments.overwrite else "the same command"
         print(f"lrdecay: stopped; {command} goes on from here", file=sys.stderr)
         return 130
 
 
-def _run(path: Path, settings: Sequence[str], out: Path | None, overwrite: bool) -> int:
+def _run(arguments: argparse.Namespace) -> int:
     start = time.perf_counter()
-    raw = override(read(config_file(path)), settings)
+    overwrite = arguments.overwrite
+    raw = override(read(config_file(arguments.config)), arguments.settings)
+    use_every_core(raw)
+    keep_compiled_programs()
+    if arguments.hosts is not None:
+        _join(arguments.hosts)
+
+    import jax
 
     from lrdecay.cli.terminal import new_console
     from lrdecay.figures import svg
@@ -66,16 +81,18 @@ def _run(path: Path, settings: Sequence[str], out: Path | None, overwrite: bool)
     from lrdecay.study.report import count, page, table
     from lrdecay.study.run import identity, run
     from lrdecay.study.statistics import as_json, summarise
+    from lrdecay.training.hosts import is_first, wait
 
     if (here := str(Path.cwd())) not in sys.path:
         sys.path.append(here)  # for a project's own factories, after all that is installed
     study = plan(raw)
+    placement = study.place(jax.device_count(), jax.default_backend())
     config, names = study.config, [arm.name for arm in study.arms]
-    folder = Folder(out if out is not None else Path("runs") / config.name)
+    folder = Folder(arguments.out or Path("runs") / config.name)
     this = identity(study)
     folder.check(this, overwrite)
-    console = new_console()
-    _show(console, study, folder.path)
+    console = new_console(quiet=not is_first())
+    _show(console, study, placement, folder.path)
 
     def summaries_of(history: "History") -> "list[ArmSummary]":
         steps = study.run.steps_per_epoch
@@ -86,9 +103,11 @@ def _run(path: Path, settings: Sequence[str], out: Path | None, overwrite: bool)
         console.print(f"This study is done. Report: {folder.report}", soft_wrap=True)
         return 0
     data = study.load()
-    folder.open(this, overwrite)
+    if is_first():
+        folder.open(this, overwrite)
+    wait("the folder is ready")
     with _progress(console, study) as on_progress:
-        history, timing = run(study, data, folder, on_progress)
+        history, timing = run(study, data, folder, placement, on_progress)
     summaries = summaries_of(history)
     figure = svg(curves(history, names, study.run.steps_per_epoch, config.target_accuracy))
     seconds = time.perf_counter() - start
@@ -99,24 +118,31 @@ def _run(path: Path, settings: Sequence[str], out: Path | None, overwrite: bool)
         "compiling."
     )
     text = page(this["config"], facts, summaries, figure, this["versions"])
-    folder.finish(
-        report=text,
-        figure=figure,
-        summary={
-            "arms": [as_json(summary) for summary in summaries],
-            "seconds": seconds,
-            **dataclasses.asdict(timing),
-            **this,
-        },
-    )
+    summary = {
+        "arms": [as_json(summary) for summary in summaries],
+        "seconds": seconds,
+        **dataclasses.asdict(timing),
+        **this,
+    }
+    if is_first():
+        folder.finish(report=text, figure=figure, summary=summary)
     console.print(table(summaries))
     console.print(facts)
     console.print(f"Report: {folder.report}", soft_wrap=True)
     return 0
 
 
-def _show(console: "Console", study: "Plan", folder: Path) -> None:
-    """Says what is about to run."""
+def _join(hosts: str) -> None:
+    from lrdecay.training.hosts import connect
+
+    try:
+        connect(hosts)
+    except (ValueError, RuntimeError) as error:
+        raise ConfigError([f"--hosts: {error}"]) from error
+
+
+def _show(console: "Console", study: "Plan", placement: "Placement", folder: Path) -> None:
+    """Says what is about to run, and where."""
     from rich.table import Table
 
     from lrdecay.study.report import count
@@ -134,6 +160,23 @@ def _show(console: "Console", study: "Plan", folder: Path) -> None:
         f"data {_in_words(study.resolved['data'])}; model {_in_words(study.resolved['model'])}; "
         f"optimizer {_in_words(study.resolved['optimizer'])}; into {folder}"
     )
+    for arms in study.groups if len(study.groups) > 1 else ():
+        console.print(f"One program for {', '.join(study.arms[i].name for i in arms)}.")
+    console.print(_where(placement))
+
+
+def _where(placement: "Placement") -> str:
+    """Where the runs are computed, in words."""
+    import jax
+
+    from lrdecay.study.report import count
+
+    device = jax.devices()[0]
+    at_once = count(placement.at_once, "run")
+    each = count(placement.lanes, "run")
+    devices = count(placement.groups * placement.sharing, f"{device.platform} device")
+    shared = f", each mini-batch shared by {placement.sharing}" if placement.sharing > 1 else ""
+    return f"{at_once} at once on {devices}: {each} on each{shared}."
 
 
 def _in_words(section: object) -> str:

@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 
 
-def new_console() -> "Console":
-    """A console that prints text as it is."""
+def new_console(quiet: bool = False) -> "Console":
+    """A console that prints text as it is, or nothing at all."""
     from rich.console import Console
 
-    console = Console(highlight=False, markup=False, emoji=False)
+    console = Console(highlight=False, markup=False, emoji=False, quiet=quiet)
     if not console.is_terminal:
         console.width = max(console.width, 110)  # a file has no edge to wrap at
     return console

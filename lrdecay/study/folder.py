@@ -40,13 +40,15 @@ class Folder:
     """A study's folder.
 
     `study.json` (resolved configuration and versions) comes first; `runs/` holds one file for each
-    finished run; `summary.json` comes last, and says that the study is done.
+    finished run, `snapshot.npz` the state of those under way; `summary.json` comes last, and says
+    that the study is done.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.study = path / "study.json"
         self.runs = path / "runs"
+        self.snapshot = path / "snapshot.npz"
         self.history = path / "history.npz"
         self.metrics = path / "metrics.jsonl"
         self.report = path / "report.html"
@@ -119,5 +121,5 @@ class Folder:
     def _clear(self) -> None:
         """Deletes what a study wrote, and nothing else; `study.json` is left to be replaced."""
         results = (self.summary, self.report, self.figure, self.metrics, self.history)
-        for file in (*results, *self.runs.glob("*.npz")):
+        for file in (*results, self.snapshot, *self.runs.glob("*.npz")):
             file.unlink(missing_ok=True)

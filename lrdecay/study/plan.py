@@ -1,25 +1,25 @@
 """From a configuration to a plan: everything validated and built, nothing loaded or compiled."""
 
 import dataclasses
+import functools
 import json
 import re
 from typing import Annotated, Any
 
-import optax
 from optax.schedules import StatefulSchedule
 
-from lrdecay.arguments import INT32_MAX, Number
+from lrdecay.arguments import INT32_MAX, Number, PositiveInt
 from lrdecay.loss_aware_schedule import LOSS
 from lrdecay.optimizer_state import watched
 from lrdecay.registry import did_you_mean
 from lrdecay.signals import SIGNALS
 from lrdecay.study.config import ConfigError
-from lrdecay.study.sections import RunLength, arguments, build, with_defaults
+from lrdecay.study.sections import Call, RunLength, arguments, resolve, with_defaults
 from lrdecay.training.data import Dataset, Source
 from lrdecay.training.engine import EPOCH_METRICS
-from lrdecay.training.models import Model
+from lrdecay.training.model_factory import check_model
+from lrdecay.training.placement import Placement, choose
 
-AtLeastOne = Annotated[int, Number(int, low=1)]
 Section = Any  # checked by `build`
 Share = Annotated[int | float, Number(low=0, high=1, open_low=True)]
 
@@ -37,21 +37,24 @@ class Config:
       data: section of the data set.
       model: section of the model.
       optimizer: section of the optimizer.
-      arms: section of the schedule of each arm, by the arm's name; the first is the reference.
+      arms: section of the schedule of each arm, by the arm's name; the first is the reference. In
+        it, `optimizer` and `model` take the place of the study's own.
       seeds: how many seeds, from 0, or the list of them; the same for every arm.
       batch_size: examples in a mini-batch.
       target_accuracy: validation accuracy (0 to 1) whose first reaching is reported.
+      placement: what is wanted of `lrdecay.training.placement.choose`, which chooses the rest.
     """
 
     name: str
-    epochs: AtLeastOne
+    epochs: PositiveInt
     data: Section
     model: Section
     optimizer: Section
     arms: dict[str, Section]
     seeds: list[int] | int = 10
-    batch_size: AtLeastOne = 64
+    batch_size: PositiveInt = 64
     target_accuracy: Share = 0.95
+    placement: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def seed_list(self) -> tuple[int, ...]:
@@ -76,11 +79,16 @@ def _top_level(raw: dict[str, Any], problems: list[str]) -> dict[str, Any]:
         not seeds or len(set(seeds)) < len(seeds) or not all(0 <= s <= INT32_MAX for s in seeds)
     ):
         problems.append(f"seeds must be different integers of at least 0, got {seeds}")
+    if top.get("placement"):
+        devices = ("runs", "devices", "backend")
+        arguments(choose, top["placement"], "placement", problems, given=devices)
     return top
 
 
 def _name(value: Any) -> str:
     """What stands for a value that JSON does not have, such as a function, the same every time."""
+    if isinstance(value, functools.partial):
+        return _name(value.func)  # the text of a partial has the address of its function
     return getattr(value, "__qualname__", None) or str(value)
 
 
@@ -90,11 +98,15 @@ class Arm:
 
     Attributes:
       name: its name.
-      optimizer: the optimizer with the arm's schedule in it.
+      schedule: makes the schedule.
+      optimizer: makes the optimizer, given a `schedule`.
+      model: makes the model, given the number of `classes`.
     """
 
     name: str
-    optimizer: optax.GradientTransformationExtraArgs
+    schedule: Call
+    optimizer: Call
+    model: Call
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,22 +116,56 @@ class Plan:
     Attributes:
       config: the top level of the configuration.
       source: the data set, located and not loaded.
-      model: the model.
       arms: the arms, the reference first.
       run: length of every run.
     """
 
     config: Config
     source: Source
-    model: Model
     arms: tuple[Arm, ...]
     run: RunLength
 
-    def load(self) -> Dataset:
-        """Reads the data set.
+    @property
+    def groups(self) -> tuple[tuple[int, ...], ...]:
+        """The arms, by index, that have model and optimizer in common: one program each."""
+        parts = [(arm.optimizer, arm.model) for arm in self.arms]
+        firsts = [i for i, part in enumerate(parts) if part not in parts[:i]]
+        return tuple(
+            tuple(i for i, part in enumerate(parts) if part == parts[first]) for first in firsts
+        )
+
+    def place(self, devices: int, backend: str) -> Placement:
+        """Where the runs are computed.
+
+        Args:
+          devices: devices there are.
+          backend: JAX's name of the platform.
 
         Raises:
-          ConfigError: it is damaged, or not of the size that was said.
+          ConfigError: more devices are wanted than there are, or that cannot share a mini-batch.
+        """
+        runs = len(self.arms) * len(self.config.seed_list)
+        placement = choose(runs, devices, backend, **self.config.placement)
+        wanted, batch_size = placement.groups * placement.sharing, self.config.batch_size
+        problems = []
+        if wanted > devices:
+            problems.append(
+                f"placement: groups x sharing must be at most the {devices} devices there are, "
+                f"got {placement.groups} x {placement.sharing}"
+            )
+        if batch_size % placement.sharing:
+            problems.append(
+                f"placement.sharing must divide batch_size = {batch_size}, got {placement.sharing}"
+            )
+        if problems:
+            raise ConfigError(problems)
+        return placement
+
+    def load(self) -> Dataset:
+        """Reads the data set, and checks that the models can be trained on it.
+
+        Raises:
+          ConfigError: it is damaged, or not of the size that was said, or a model is not for it.
         """
         try:
             data = self.source.load()
@@ -132,6 +178,16 @@ class Plan:
                     f"and loads {len(data.train.labels)} training examples"
                 ]
             )
+        example = data.train.images[: self.config.batch_size]
+        problems = []
+        for arm in (self.arms[group[0]] for group in self.groups):
+            classes = self.source.classes
+            try:
+                check_model(arm.model(classes=classes), example, classes)
+            except (TypeError, ValueError) as error:
+                problems.append(f"model of arms.{arm.name}: {' '.join(str(error).split())}")
+        if problems:
+            raise ConfigError(problems)
         return data
 
     @property
@@ -140,12 +196,34 @@ class Plan:
         config = self.config
         resolved = dataclasses.asdict(config) | {
             "data": with_defaults("data", config.data),
-            "model": with_defaults("model", config.model, given=("classes",)),
-            "optimizer": with_defaults("optimizer", config.optimizer, given=("schedule",)),
-            "arms": {name: with_defaults("schedule", s) for name, s in config.arms.items()},
+            "model": _part_with_defaults("model", config.model),
+            "optimizer": _part_with_defaults("optimizer", config.optimizer),
+            "arms": {name: _arm_with_defaults(section) for name, section in config.arms.items()},
             "seeds": config.seed_list,
         }
         return json.loads(json.dumps(resolved, default=_name))
+
+
+# What an arm may have of its own, and what the study gives to each.
+_GIVEN = {"model": "classes", "optimizer": "schedule"}
+
+
+def parted(arm: Any) -> tuple[Any, dict[str, Any]]:
+    """An arm's section as that of its schedule and those of what it has of its own."""
+    if not isinstance(arm, dict):
+        return arm, {}
+    own = {kind: arm[kind] for kind in _GIVEN if kind in arm}
+    return {key: value for key, value in arm.items() if key not in own}, own
+
+
+def _part_with_defaults(kind: str, section: Any) -> Any:
+    return with_defaults(kind, section, given=(_GIVEN[kind],))
+
+
+def _arm_with_defaults(arm: dict[str, Any]) -> dict[str, Any]:
+    schedule, own = parted(arm)
+    parts = {kind: _part_with_defaults(kind, section) for kind, section in own.items()}
+    return with_defaults("schedule", schedule) | parts
 
 
 def _check_monitors(schedule: Any, where: str, problems: list[str]) -> None:
@@ -184,22 +262,26 @@ def plan(raw: dict[str, Any]) -> Plan:
     problems: list[str] = []
     top = _top_level(raw, problems)
 
-    def part(kind: str, **given: Any) -> Any:
-        return build(kind, top[kind], kind, problems, given=given) if kind in top else None
-
-    source = part("data")
+    data = resolve("data", top["data"], "data", problems) if "data" in top else None
+    source = None if data is None else data()
     run = _run_length(top, source, problems)
-    # Any number of classes does to find the mistakes in the model's section.
-    model = part("model", classes=2 if source is None else source.classes)
-    # The rate 0 stands in for the schedules, so that the optimizer's own mistakes come up once.
-    part("optimizer", schedule=0.0)
-    schedules = {}
-    for name, section in (top.get("arms") or {}).items():
-        schedules[name] = build("schedule", section, f"arms.{name}", problems, run)
-        _check_monitors(schedules[name], f"arms.{name}", problems)
-    if problems:
+    # For want of the real ones, any number of classes and any rate do to find mistakes.
+    given = {"classes": 2 if source is None else source.classes, "schedule": 0.0}
+
+    def part(kind: str, section: Any, where: str) -> Call | None:
+        name = _GIVEN[kind]
+        return resolve(kind, section, where, problems, given={name: given[name]})
+
+    common = {kind: part(kind, top[kind], kind) for kind in _GIVEN if kind in top}
+    arms: dict[str, dict[str, Any]] = {}
+    for name, arm in (top.get("arms") or {}).items():
+        where = f"arms.{name}"
+        section, own = parted(arm)
+        schedule = resolve("schedule", section, where, problems, run)
+        if schedule is not None:
+            _check_monitors(schedule(), where, problems)
+        parts = {kind: part(kind, s, f"{where}.{kind}") for kind, s in own.items()}
+        arms[name] = common | parts | {"schedule": schedule}
+    if problems or source is None:
         raise ConfigError(problems)
-    arms = tuple(Arm(name, part("optimizer", schedule=s)) for name, s in schedules.items())
-    if problems:
-        raise ConfigError(problems)
-    return Plan(Config(**top), source, model, arms, run)
+    return Plan(Config(**top), source, tuple(Arm(name, **arm) for name, arm in arms.items()), run)

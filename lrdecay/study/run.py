@@ -1,7 +1,6 @@
-"""Running a plan: every arm with every seed, saved run by run, so that it can stop and resume."""
+"""Running a plan: every arm with every seed, saved on the way, so that it can stop and resume."""
 
 import dataclasses
-import functools
 import json
 import platform
 import time
@@ -11,17 +10,22 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from lrdecay.study.folder import Folder, write_atomically
 from lrdecay.study.history import History
-from lrdecay.study.plan import Arm, Plan
+from lrdecay.study.plan import Plan
+from lrdecay.study.snapshot import Pair, Snapshot, load, save
+from lrdecay.training.arms import stack
 from lrdecay.training.data import Dataset
-from lrdecay.training.engine import evaluate, init, train_epoch
-from lrdecay.training.models import Model
+from lrdecay.training.hosts import agreed, fetch, is_first, wait
+from lrdecay.training.placement import Placement
+from lrdecay.training.wave import Run, Wave, make_wave
 
 PACKAGES = ("lrdecay", "jax", "jaxlib", "optax", "flax", "numpy")
+
+# A wave that takes longer is saved on its way as often.
+SNAPSHOT_SECONDS = 30.0
 
 # Called with the names of the run and the steps it has just done.
 OnProgress = Callable[[str, int, int], None]
@@ -57,127 +61,156 @@ def identity(plan: Plan) -> dict[str, Any]:
     return {"config": plan.resolved, "versions": versions()}
 
 
-def _compiled(function: Callable[..., Any], *arguments: Any, **options: Any) -> tuple[Any, float]:
-    """A function compiled for such arguments, and the seconds that this took."""
-    start = time.perf_counter()
-    program = jax.jit(function, **options).lower(*arguments).compile()
-    return program, time.perf_counter() - start
-
-
-def _run_file(folder: Folder, arm: int, seed: int) -> Path:
+def _run_file(folder: Folder, pair: Pair) -> Path:
+    arm, seed = pair
     return folder.runs / f"{arm}-{seed}.npz"
 
 
 def run(
-    plan: Plan, data: Dataset, folder: Folder, on_progress: OnProgress
+    plan: Plan, data: Dataset, folder: Folder, placement: Placement, on_progress: OnProgress
 ) -> tuple[History, Timing]:
-    """Runs what is missing of a plan, one run after the other, and gathers the record.
+    """Runs what is missing of a plan, wave by wave, and gathers the record.
 
-    Seed k gives every arm the same initial weights and the same batches. A finished run is on disk
-    before the next begins: stopped at any moment, the same call goes on from there.
+    Seed k gives every arm the same initial weights and the same batches. The runs of a wave are on
+    disk before the next begins, and a wave that takes long is saved on its way: stopped at any
+    moment, the same call goes on from there. Of several processes, all compute and the first
+    writes, into a folder that all see.
 
     Args:
       plan: the plan.
       data: the plan's data set, loaded.
       folder: the study's folder, opened.
-      on_progress: told of every epoch that is done, and of all epochs of a run found on disk.
+      placement: where the runs are computed.
+      on_progress: told of every epoch that is done, and of those found on disk.
     """
     start = time.perf_counter()
-    seeds, batch_size = plan.config.seed_list, plan.config.batch_size
-    data = jax.device_put(data)
-    example = data.train.images[:batch_size]
-    key = jax.random.key(0)
-    initialise, compile_seconds = _compiled(plan.model.init, key, example)
-    model = plan.model._replace(init=initialise)
-    score, steps = None, 0
-    for i, arm in enumerate(plan.arms):
-        missing = [seed for seed in seeds if not _run_file(folder, i, seed).exists()]
-        for seed in set(seeds) - set(missing):
-            on_progress(arm.name, seed, plan.run.steps)
+    compile_seconds, epochs = 0.0, 0
+
+    def told(pair: Pair, epochs: int) -> None:
+        on_progress(plan.arms[pair[0]].name, pair[1], epochs * plan.run.steps_per_epoch)
+
+    for arms in plan.groups:
+        pairs = [(arm, seed) for arm in arms for seed in plan.config.seed_list]
+        missing = [pair for pair in pairs if not _run_file(folder, pair).exists()]
+        for pair in set(pairs) - set(missing):
+            told(pair, plan.config.epochs)
         if not missing:
             continue
-        state = init(model, arm.optimizer, key, example)
-        epoch, seconds = _compiled(
-            functools.partial(train_epoch, model, arm.optimizer, batch_size),
-            *(state, key, jnp.int32(0), data.train, data.validation),
-            donate_argnums=0,
-        )
-        compile_seconds += seconds
-        if score is None:
-            # Scores need no optimizer state, and so are one program for all arms.
-            bare = state._replace(opt_state=())
-            score = {}
-            for name in ("train", "test"):
-                score[name], seconds = _compiled(
-                    functools.partial(evaluate, model), bare, getattr(data, name)
-                )
-                compile_seconds += seconds
-        for seed in missing:
-            record = _run_one(plan, data, arm, seed, model, epoch, score, on_progress)
-            write_atomically(
-                _run_file(folder, i, seed),
-                lambda p, record=record: np.savez_compressed(p, **record),
-            )
-            steps += plan.run.steps
+        wave = _compiled(plan, arms, data, placement)
+        compile_seconds += wave.seconds
+        while missing:
+            done, trained = _train(plan, wave, arms, missing, folder, told)
+            missing = [pair for pair in missing if pair not in done]
+            epochs += trained
     history = _gather(plan, folder)
+    if is_first():
+        _write(plan, folder, history)
+    wait("every run has been read")
     total = time.perf_counter() - start
+    steps = epochs * plan.run.steps_per_epoch
     return history, Timing(compile_seconds, total - compile_seconds, steps)
 
 
-def _run_one(
+def _compiled(plan: Plan, arms: Sequence[int], data: Dataset, placement: Placement) -> Wave:
+    """The programs of arms that have model and optimizer in common."""
+    of = plan.arms[arms[0]]
+    return make_wave(
+        of.model(classes=plan.source.classes),
+        lambda schedule: of.optimizer(schedule=schedule),
+        stack([plan.arms[arm].schedule for arm in arms]),
+        data,
+        plan.config.batch_size,
+        placement,
+    )
+
+
+def _train(
     plan: Plan,
-    data: Dataset,
-    arm: Arm,
-    seed: int,
-    model: Model,
-    epoch: Any,
-    score: dict[str, Any],
-    on_progress: OnProgress,
-) -> dict[str, Any]:
-    """One arm with one seed: what `History` holds, without its first two axes."""
-    key = jax.random.key(seed)
-    state = init(model, arm.optimizer, key, data.train.images[: plan.config.batch_size])
+    wave: Wave,
+    arms: Sequence[int],
+    missing: Sequence[Pair],
+    folder: Folder,
+    told: Callable[[Pair, int], None],
+) -> tuple[Sequence[Pair], int]:
+    """One wave from its start, or its snapshot, to the files of its runs.
+
+    Returns:
+      The runs, and how many epochs of them were computed.
+    """
+
+    def filled(pairs: Sequence[Pair]) -> list[Pair]:
+        """As many as a wave has: the first stands in for what there is too little of."""
+        return [*pairs, *[pairs[0]] * (wave.placement.at_once - len(pairs))]
+
+    pairs = missing[: wave.placement.at_once]
+    arm, seed = np.array([(arms.index(a), seed) for a, seed in filled(pairs)], np.int32).T
+    under_way = wave.start.call(wave.own(Run(arm, seed)), wave.shared)
     steps, scores = [], []
-    for index in range(plan.config.epochs):
-        state, record, validation = epoch(state, key, jnp.int32(index), data.train, data.validation)
-        steps.append(jax.device_get(record))
-        scores.append(jax.device_get(validation))
-        on_progress(arm.name, seed, plan.run.steps_per_epoch)
-    bare = state._replace(opt_state=())
-    record = {name: np.concatenate(column) for name, column in _columns(steps).items()}
-    record |= {f"val_{name}": np.stack(column) for name, column in _columns(scores).items()}
-    for name in ("train", "test"):
-        final = score[name](bare, getattr(data, name))
-        record |= {f"{name}_{k}": np.asarray(v) for k, v in final._asdict().items()}
-    return record
+    snapshot = load(folder.snapshot, missing, like=under_way)
+    if snapshot is not None:
+        pairs = snapshot.pairs[: wave.placement.at_once]
+        snapshot = snapshot.of(filled(pairs))
+        under_way = wave.own(snapshot.under_way)
+        steps, scores = [snapshot.steps], [snapshot.scores]
+        for pair in pairs:
+            told(pair, scores[0].loss.shape[1])
+    begun = sum(score.loss.shape[1] for score in scores)
+    saved = time.monotonic()
+    for epoch in range(begun, plan.config.epochs):
+        under_way, record, score = wave.epoch.call(under_way, (wave.shared, np.int32(epoch)))
+        steps.append(fetch(record))
+        scores.append(jax.tree.map(lambda x: x[:, None], fetch(score)))
+        for pair in pairs:
+            told(pair, 1)
+        if agreed(time.monotonic() - saved > SNAPSHOT_SECONDS):
+            now = Snapshot(tuple(filled(pairs)), fetch(under_way), _joined(steps), _joined(scores))
+            if is_first():
+                save(folder.snapshot, now.of(pairs))
+            saved = time.monotonic()
+    final = fetch(wave.final.call(under_way, wave.shared))
+    columns = _joined(steps)._asdict()
+    for prefix, score in (("val", _joined(scores)), ("train", final.train), ("test", final.test)):
+        columns |= {f"{prefix}_{name}": column for name, column in score._asdict().items()}
+    for row, pair in enumerate(pairs if is_first() else ()):
+        record = {name: column[row] for name, column in columns.items()}
+        write_atomically(
+            _run_file(folder, pair), lambda p, record=record: np.savez_compressed(p, **record)
+        )
+    if is_first():
+        folder.snapshot.unlink(missing_ok=True)
+    wait("the runs are on disk")
+    return pairs, len(pairs) * (plan.config.epochs - begun)
 
 
-def _columns(rows: Sequence[Any]) -> dict[str, tuple[np.ndarray, ...]]:
-    """A list of named tuples as a dict of columns."""
-    return dict(zip(rows[0]._fields, zip(*rows, strict=True), strict=True))
+def _joined(parts: Sequence[Any]) -> Any:
+    """What has come in one after the other, [runs, some] each, as one."""
+    return jax.tree.map(lambda *x: np.concatenate(x, axis=1), *parts)
 
 
 def _gather(plan: Plan, folder: Folder) -> History:
-    """Puts the runs on disk together, as the study's record and its log."""
+    """Puts the runs on disk together."""
 
     def run_at(arm: int, seed: int) -> dict[str, np.ndarray]:
-        with np.load(_run_file(folder, arm, seed)) as arrays:
+        with np.load(_run_file(folder, (arm, seed))) as arrays:
             return dict(arrays)
 
     seeds = plan.config.seed_list
     runs = [[run_at(i, seed) for seed in seeds] for i in range(len(plan.arms))]
-    history = History(
+    return History(
         **{
             f.name: np.stack([np.stack([run[f.name] for run in arm]) for arm in runs])
             for f in dataclasses.fields(History)
         }
     )
+
+
+def _write(plan: Plan, folder: Folder, history: History) -> None:
+    """Writes the study's record and its log."""
     write_atomically(
         folder.history, lambda p: np.savez_compressed(p, **dataclasses.asdict(history))
     )
     lines = "".join(json.dumps(row, allow_nan=False) + "\n" for row in _log(plan, history))
     write_atomically(folder.metrics, lambda p: p.write_text(lines, encoding="utf-8"))
-    return history
 
 
 def _log(plan: Plan, history: History) -> Iterator[dict[str, Any]]:

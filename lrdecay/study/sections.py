@@ -1,7 +1,8 @@
 """From a section of a configuration, a name and keyword arguments, to the object it describes.
 
 The factory's signature is the schema: its annotations say which keys there are, of which type and
-range, and which are sections themselves. Every problem is collected, none is raised.
+range, and which are sections themselves. Every problem is collected, none is raised. A valid
+section is a `Call`: the factory and its arguments, whose numbers may be exchanged for traced ones.
 """
 
 import dataclasses
@@ -11,6 +12,7 @@ from collections.abc import Callable, Container, Mapping
 from inspect import Parameter
 from typing import Annotated, Any
 
+import jax
 import optax
 from optax.schedules import StatefulSchedule
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -21,6 +23,7 @@ from lrdecay.decays import Decay
 from lrdecay.registry import FACTORIES, did_you_mean, factory
 from lrdecay.schedules import Schedule
 from lrdecay.training.data import Source
+from lrdecay.training.model_factory import model_factory
 from lrdecay.training.models import Model
 from lrdecay.triggers import Trigger
 
@@ -45,6 +48,44 @@ _IN_TOML = {
     "a valid array": "a list",
     "a valid boolean": "true or false",
 }
+
+
+@jax.tree_util.register_pytree_node_class
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """A factory and its arguments, to be called for the object that a section describes.
+
+    It is a pytree of the arguments that its factory takes traced, those marked as a `Number`, with
+    whole numbers as int and all others as float: calls of the same structure differ in these alone.
+
+    Attributes:
+      make: the factory.
+      numbers: numbers, lists of them, and the calls of sections within.
+      others: all other arguments.
+    """
+
+    make: Callable[..., Any]
+    numbers: Mapping[str, Any]
+    others: Mapping[str, Any]
+
+    def __call__(self, **given: Any) -> Any:
+        """The object, with the arguments that the study itself fills in."""
+        return self.make(**given, **self.others, **{k: _made(v) for k, v in self.numbers.items()})
+
+    def tree_flatten(self) -> tuple[tuple[Any, ...], Any]:
+        """The numbers, and what they are the numbers of."""
+        return (dict(self.numbers),), (self.make, dict(self.others))
+
+    @classmethod
+    def tree_unflatten(cls, aux: Any, children: tuple[Any, ...]) -> "Call":
+        """The call with other numbers."""
+        return cls(aux[0], children[0], aux[1])
+
+
+def _made(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_made(v) for v in value]
+    return value() if isinstance(value, Call) else value
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +113,12 @@ def _parameters(make: Callable[..., Any], given: Container[str] = ()) -> dict[st
         for p in parameters
         if p.name not in given and p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)
     }
+
+
+def _factory(kind: str, name: str) -> Callable[..., Any]:
+    """The factory that a section names: for a model also a Flax module as it is."""
+    make = factory(kind, name)
+    return model_factory(make) if kind == "model" else make
 
 
 def _spellings(name: str, annotation: Any) -> tuple[str, ...]:
@@ -148,6 +195,8 @@ def arguments(
 ) -> dict[str, Any]:
     """The keyword arguments that a section gives to a factory, None in place of a bad one.
 
+    What a section describes is there as a `Call`.
+
     Args:
       make: the factory, whose signature is the schema.
       section: the keys of the section, without its name.
@@ -190,7 +239,7 @@ def arguments(
 def _value(
     annotation: Any, value: Any, where: str, problems: list[str], run: RunLength | None
 ) -> Any:
-    """A value checked against its annotation, and built if it is a section; None where it fails."""
+    """A value checked against its annotation, resolved if it is a section; None where it fails."""
     items, kind, mark = _items(annotation), _kind(annotation), number(annotation)
     if items is not None:
         if isinstance(value, list):
@@ -199,21 +248,30 @@ def _value(
     elif kind is None or (mark is not None and isinstance(value, int | float)):
         return _plain(annotation, value, where, problems)
     elif mark is None or isinstance(value, dict):
-        return build(kind, value, where, problems, run)
+        return resolve(kind, value, where, problems, run)
     else:
         problems.append(f"{where} must be {mark.allowed}, or {_SECTION}, got {value!r}")
     return None
 
 
-def build(
+def _number(mark: Number, value: Any) -> Any:
+    """A number as what it stands for, so that 1 and 0.5 are of the same structure."""
+    if isinstance(value, list):
+        return [_number(mark, v) for v in value]
+    return float(value) if mark.kind is float and isinstance(value, int) else value
+
+
+def resolve(
     kind: str,
     section: Any,
     where: str,
     problems: list[str],
     run: RunLength | None = None,
     given: Mapping[str, Any] | None = None,
-) -> Any:
-    """The object that a section describes; None where there are problems with it.
+) -> Call | None:
+    """The call that makes what a section describes; None where there are problems with it.
+
+    It is made once, as not every mistake shows in a signature.
 
     Args:
       kind: what it is, a key of `lrdecay.registry.FACTORIES`.
@@ -221,7 +279,7 @@ def build(
       where: the section's path, for messages.
       problems: list to which every problem is added.
       run: the length of the run, where durations may be given in epochs or fractions.
-      given: arguments that the study itself fills in.
+      given: arguments that the study itself fills in, to be given again when it is called.
     """
     if not isinstance(section, dict) or not isinstance(section.get("name"), str):
         names = ", ".join(FACTORIES[kind])
@@ -229,8 +287,8 @@ def build(
         return None
     name = section["name"]
     try:
-        make = factory(kind, name)
-        _parameters(make)
+        make = _factory(kind, name)
+        parameters = _parameters(make)
     except (LookupError, NameError, ValueError) as error:
         problems.append(f"{where}.name: {error}")
         return None
@@ -240,8 +298,18 @@ def build(
     found = arguments(make, rest, where, problems, run, given)
     if len(problems) > before:
         return None
+    numbers, others = {}, {}
+    for key, value in found.items():
+        mark = number(parameters[key].annotation)
+        if isinstance(value, Call) or _items(parameters[key].annotation) is not None:
+            numbers[key] = value
+        elif mark is not None and not isinstance(value, str | None):
+            numbers[key] = _number(mark, value)
+        else:
+            others[key] = value
+    call = Call(make, numbers, others)
     try:
-        made = make(**given, **found)
+        made = call(**given)
     except (TypeError, ValueError, OSError) as error:
         problems.append(f"{where}: {' '.join(str(error).split())}")
         return None
@@ -250,7 +318,15 @@ def build(
         got = type(made).__name__
         problems.append(f"{where}.name: {name!r} must return a {expected}, got a {got}")
         return None
-    return made
+    return call
+
+
+def build(
+    kind: str, section: Any, where: str, problems: list[str], run: RunLength | None = None
+) -> Any:
+    """The object that a section describes; None where there are problems with it."""
+    call = resolve(kind, section, where, problems, run)
+    return None if call is None else call()
 
 
 def with_defaults(kind: str, section: Any, given: Container[str] = ()) -> Any:
@@ -258,7 +334,7 @@ def with_defaults(kind: str, section: Any, given: Container[str] = ()) -> Any:
     if not isinstance(section, dict):
         return section
     full = {"name": section["name"]}
-    for name, p in _parameters(factory(kind, section["name"]), given).items():
+    for name, p in _parameters(_factory(kind, section["name"]), given).items():
         key = next((k for k in _spellings(name, p.annotation) if k in section), name)
         if key in section:
             full[key] = _filled(p.annotation, section[key])

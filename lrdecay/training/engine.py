@@ -1,5 +1,6 @@
 """One training run as pure functions: an epoch is one compiled scan with the data on the device."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -79,8 +80,24 @@ def _on_device(split: Split) -> Any:
     return jax.tree.map(jnp.asarray, split)
 
 
-def evaluate(model: Model, state: TrainState, split: Split) -> Score:
-    """Scores the model on every example of a split."""
+def _as_they_are(rows: Array) -> Array:
+    return rows
+
+
+def evaluate(
+    model: Model,
+    state: TrainState,
+    split: Split,
+    spread: Callable[[Array], Array] = _as_they_are,
+) -> Score:
+    """Scores the model on every example of a split.
+
+    Args:
+      model: the model.
+      state: the state, of which the optimizer's is not used.
+      split: the examples.
+      spread: spreads the indices of a batch over devices, as in `train_epoch`.
+    """
     split = _on_device(split)
     n = len(split.labels)
     batches = -(-n // EVALUATION_BATCH)
@@ -89,6 +106,7 @@ def evaluate(model: Model, state: TrainState, split: Split) -> Score:
     rows = jnp.arange(batches * size).reshape(batches, size)
 
     def score(rows: Array) -> tuple[Array, Array]:
+        rows = spread(rows)
         images, labels = split.images[rows % n], split.labels[rows % n]
         logits, _ = model.apply(state.params, state.model_state, images, train=False)
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
@@ -133,6 +151,7 @@ def train_epoch(
     epoch: Int[Array, ""],
     train: Split,
     validation: Split,
+    spread: Callable[[Array], Array] = _as_they_are,
 ) -> tuple[TrainState, Steps, Score]:
     """Trains for one epoch, scores the validation split, and tells the triggers.
 
@@ -149,6 +168,8 @@ def train_epoch(
       train: training split.
       validation: validation split; its loss and accuracy reach triggers that monitor `val_loss`
         and `val_accuracy`, and act in the next step.
+      spread: spreads the indices of a mini-batch, i32[batch], over the devices that share it; what
+        is computed of them is then spread likewise.
 
     Returns:
       The new state, what each step left behind, and the validation score.
@@ -161,12 +182,12 @@ def train_epoch(
     dropout_keys = jax.random.split(jax.random.fold_in(order_key, 0), steps)
 
     def body(state: TrainState, step: tuple[Array, Array]) -> tuple[TrainState, Steps]:
-        rows, dropout_key = step
+        rows, dropout_key = spread(step[0]), step[1]
         images, labels = train.images[rows], train.labels[rows]
         return train_step(model, optimizer, state, images, labels, dropout_key)
 
     state, record = jax.lax.scan(body, state, (batches, dropout_keys))
-    score = evaluate(model, state, validation)
+    score = evaluate(model, state, validation, spread)
     metrics = dict(zip(EPOCH_METRICS, score, strict=True))
     names = watched(state.opt_state)
     heard = {name: value for name, value in metrics.items() if name in names}

@@ -48,17 +48,40 @@ class Model(NamedTuple):
     apply: Apply
 
 
+_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+# What Linen modules call the argument that sets the mode, and its value in training.
+_LINEN_MODES = {
+    "train": True,
+    "training": True,
+    "is_training": True,
+    "deterministic": False,
+    "use_running_average": False,
+}
+
+
 def from_linen(module: nn.Module) -> Model:
     """A Flax Linen module as a `Model`.
 
     Args:
-      module: called as `module(x)`, or `module(x, train=...)` where it takes `train`. Its dropout
-        draws from the stream "dropout".
+      module: called as `module(x)`, with the mode where it takes an argument `train`, `training`,
+        `is_training`, `deterministic` or `use_running_average`. Its dropout draws from the stream
+        "dropout".
+
+    Raises:
+      TypeError: it needs another argument.
     """
-    takes_train = "train" in inspect.signature(module.__call__).parameters
+    _, *arguments = inspect.signature(module.__call__).parameters.values()
+    modes = {p.name: _LINEN_MODES[p.name] for p in arguments if p.name in _LINEN_MODES}
+    for p in arguments:
+        if p.name not in modes and p.default is p.empty and p.kind not in _VARIADIC:
+            raise TypeError(
+                f"{type(module).__name__} must be called with the images and at most a mode "
+                f"({', '.join(_LINEN_MODES)}), but needs the argument {p.name!r}"
+            )
 
     def mode(train: bool) -> dict[str, Any]:
-        return {"train": train} if takes_train else {}
+        return {name: on is train for name, on in modes.items()}
 
     def init(key: Array, x: Array) -> tuple[Any, Any]:
         variables = dict(module.init(key, x, **mode(False)))

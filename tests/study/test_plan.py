@@ -94,7 +94,7 @@ def test_a_whole_number_does_for_a_share():
 
 
 NAME = "name must be letters, digits, ' ', '.', '_' or '-', and not begin with one of the marks"
-TOP = "name, epochs, data, model, optimizer, arms, seeds, batch_size, target_accuracy"
+TOP = "name, epochs, data, model, optimizer, arms, seeds, batch_size, target_accuracy, placement"
 SCHEDULES, TRIGGERS, DECAYS = (
     ", ".join(FACTORIES[kind]) for kind in ("schedule", "trigger", "decay")
 )
@@ -266,6 +266,7 @@ def test_the_resolved_configuration_holds_every_default():
         "seeds": [0, 1],
         "batch_size": 16,
         "target_accuracy": 0.95,
+        "placement": {},
     }
 
 

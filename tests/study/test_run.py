@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 import tiny
 
+from lrdecay.study import run as run_module
 from lrdecay.study.folder import Folder
 from lrdecay.study.history import load
 from lrdecay.study.plan import plan
 from lrdecay.study.run import identity, run, versions
+from lrdecay.training.placement import Placement
 
 EPOCHS, PER_EPOCH, SEEDS = 8, 4, (3, 0)
 STEPS = EPOCHS * PER_EPOCH
@@ -65,11 +67,14 @@ def assert_bitwise_equal(history, other):
         assert array.tobytes() == theirs.tobytes(), name
 
 
-def execute(study, path, on_progress=lambda arm, seed, steps: None):
+ALONE = Placement(groups=1, sharing=1, lanes=1)
+
+
+def execute(study, path, on_progress=lambda arm, seed, steps: None, placement=ALONE):
     folder = Folder(path)
     folder.check(identity(study), overwrite=False)
     folder.open(identity(study), overwrite=False)
-    history, timing = run(study, study.load(), folder, on_progress)
+    history, timing = run(study, study.load(), folder, placement, on_progress)
     return history, timing, folder
 
 
@@ -158,6 +163,15 @@ def test_a_run_depends_on_its_seed_and_not_on_the_others(tmp_path, done):
     history, _, _ = execute(plan(tiny.config(f"epochs={EPOCHS}", "seeds=1", arms=ARMS)), tmp_path)
     for name, array in fields(done[0]).items():
         assert array[:, [SEEDS.index(0)]].tobytes() == getattr(history, name).tobytes()
+
+
+@pytest.mark.parametrize("arm", ["cosine", "step", "accuracy", "loss"])
+def test_a_run_does_not_depend_on_the_other_arms(study, record, tmp_path, arm):
+    raw = tiny.config(*CONFIG, arms=ARMS)
+    only = plan({**raw, "arms": {arm: raw["arms"][arm]}})
+    history, _, _ = execute(only, tmp_path)
+    for name, array in record(arm).items():
+        assert array.tobytes() == getattr(history, name)[0].tobytes(), name
 
 
 def test_rates_are_those_of_the_closed_forms(record):
@@ -337,6 +351,42 @@ def test_stopped_time_and_again_it_still_arrives(short, uninterrupted, tmp_path)
             execute(short, tmp_path, stopping_after(finished + 3))  # in the run after the next
     history, timing, _ = execute(short, tmp_path)
     assert timing.steps == 8
+    assert_bitwise_equal(history, uninterrupted)
+
+
+@pytest.mark.parametrize("n", range(2, 5))
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_a_wave_goes_on_from_its_snapshot(short, tmp_path, monkeypatch, n, lanes):
+    """Four epochs of two runs at once are told of in pairs: 1 and 2, 3 and 4, and so on."""
+    monkeypatch.setattr(run_module, "SNAPSHOT_SECONDS", -1.0)
+    placement = Placement(groups=2 // lanes, sharing=1, lanes=lanes)
+    whole, _, _ = execute(short, tmp_path / "whole", placement=placement)
+    with pytest.raises(KeyboardInterrupt):
+        execute(short, tmp_path / "halves", stopping_after(n), placement)
+    saved = n > 2  # a snapshot comes after both have been told of
+    told = []
+    history, timing, folder = execute(
+        short, tmp_path / "halves", lambda *what: told.append(what), placement
+    )
+    assert timing.steps == (8 - 2 * saved) * 4
+    assert told[:2] == [("constant", 0, 4), ("constant", 1, 4)]
+    assert sum(steps for *_, steps in told) == 8 * 4
+    assert not folder.snapshot.exists()
+    assert_bitwise_equal(history, whole)
+
+
+def test_a_snapshot_that_is_not_of_what_is_missing_does_not_count(
+    short, uninterrupted, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(run_module, "SNAPSHOT_SECONDS", -1.0)
+    with pytest.raises(KeyboardInterrupt):
+        execute(short, tmp_path, stopping_after(2))
+    stale = (tmp_path / "snapshot.npz").read_bytes()
+    with pytest.raises(KeyboardInterrupt):
+        execute(short, tmp_path, stopping_after(5))  # the first run is finished by now
+    (tmp_path / "snapshot.npz").write_bytes(stale)
+    history, timing, _ = execute(short, tmp_path)
+    assert timing.steps == 2 * 8
     assert_bitwise_equal(history, uninterrupted)
 
 

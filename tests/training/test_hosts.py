@@ -1,0 +1,75 @@
+"""Two real processes against one: the same study, the same numbers."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny
+
+from lrdecay.training.hosts import connect
+
+TESTS = Path(__file__).parents[1]
+DEVICES = {"JAX_NUM_CPU_DEVICES": "2"}
+
+
+def start(folder, out, *settings, **environment):
+    """`lrdecay run` in a process of its own."""
+    call = "import sys; from lrdecay.cli import main; sys.exit(main())"
+    command = (sys.executable, "-c", call, "run", str(folder / "study.toml"))
+    return subprocess.Popen(
+        [*command, *settings, "--out", str(folder / out)],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([*sys.path, str(TESTS)])} | environment,
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def end(process):
+    printed, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, printed
+    return printed
+
+
+def history(folder):
+    with np.load(folder / "history.npz") as arrays:
+        return dict(arrays)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("placement", [(), ("placement.groups=1", "placement.sharing=4")])
+def test_two_processes_are_as_one(tmp_path, placement):
+    (tmp_path / "study.toml").write_text(tiny.TOML)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    both = [
+        start(tmp_path, "two", *placement, "seeds=4", "--hosts", f"{address},2,{index}", **DEVICES)
+        for index in (0, 1)
+    ]
+    first, second = map(end, both)
+    assert "constant: done" in first
+    assert "constant" not in second
+    end(start(tmp_path, "one", "seeds=4", JAX_NUM_CPU_DEVICES="4"))
+    for name, array in history(tmp_path / "one").items():
+        np.testing.assert_allclose(history(tmp_path / "two")[name], array, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("hosts", "words"),
+    [
+        ("all", "hosts must be 'auto' or 'ADDRESS:PORT,PROCESSES,INDEX', got 'all'"),
+        ("here:80,2", "hosts must be"),
+        ("here,2,0", "hosts must be"),
+        ("here:80,2,x", "hosts must be"),
+        ("here:80,2,2", r"the INDEX of hosts must be an integer in \[0, 1\], got 2"),
+    ],
+)
+def test_who_takes_part_must_be_said_in_full(hosts, words):
+    with pytest.raises(ValueError, match=words):
+        connect(hosts)
