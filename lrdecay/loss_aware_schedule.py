@@ -16,7 +16,7 @@ from optax.schedules import StatefulSchedule
 from lrdecay.arguments import checked
 from lrdecay.decays import Decay
 from lrdecay.schedules import RateOrSchedule, as_schedule
-from lrdecay.triggers.protocol import Observation, Reason, Trigger, select, strict
+from lrdecay.triggers.protocol import WORDS, Observation, Reason, Trigger, select, strict
 
 # Optax's name for the loss in `tx.update(..., value=loss)`.
 LOSS = "value"
@@ -98,6 +98,11 @@ class Cause(NamedTuple):
     change: jax.Array
     reason: jax.Array
     evidence: tuple[jax.Array, jax.Array]
+
+    @property
+    def words(self) -> str:
+        """The reason and its evidence as a clause; for a change, with concrete values."""
+        return WORDS[Reason(int(self.reason))].format(*map(float, self.evidence))
 
 
 class LossAwareState(NamedTuple):

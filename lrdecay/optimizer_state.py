@@ -10,7 +10,7 @@ from jax.typing import ArrayLike
 
 from lrdecay.arguments import CountOrZero, Positive, checked
 from lrdecay.loss_aware_schedule import Decision, Inbox, LossAwareState, put
-from lrdecay.triggers.protocol import WORDS, Reason
+from lrdecay.triggers import Reason
 
 
 class LearningRateState(NamedTuple):
@@ -134,8 +134,7 @@ def _in_words(state: LossAwareState, rate: Any, factor: Any) -> str:
     else:
         number = f" {state.fires}" if state.fires > 0 else ""
         what = f"Cut{number}" if cause.change > 0 else "Raised"
-        why = WORDS[Reason(int(cause.reason))].format(*map(float, cause.evidence))
-        said.append(f"{what} at step {state.count - state.since}: {why}.")
+        said.append(f"{what} at step {state.count - state.since}: {cause.words}.")
     if state.nonfinite:
         said.append(f"Non-finite values so far: {state.nonfinite}.")
     if isinstance(state.base, LossAwareState):

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from optax.schedules import StatefulSchedule
 
-from lrdecay import decays, triggers
+from lrdecay import decays
 from lrdecay.arguments import (
     Count,
     CountOrZero,
@@ -21,6 +21,34 @@ from lrdecay.arguments import (
 from lrdecay.decays import Decay, Shape, Share
 from lrdecay.loss_aware_schedule import LossAware, loss_aware
 from lrdecay.schedules import RateOrSchedule
+from lrdecay.triggers.greedy import greedy as greedy_trigger
+from lrdecay.triggers.plateau import plateau
+from lrdecay.triggers.stall import stall
+
+
+@checked
+def auto(
+    peak: RateOrSchedule,
+    mode: Literal["min", "max"] = "min",
+    monitor: str = "value",
+    grace: Steps = 0,
+) -> LossAware:
+    """The peak, times 0.4 whenever doubling the run gains less than its noise: `stall`.
+
+    For somebody who gives a peak rate and no horizon. It sees the training loss of every step,
+    looks after 160, 480, 1120, ... observations, and so cuts once at most while their number
+    doubles. Without progress the rate ends at a thousandth of the peak. Where the horizon is known,
+    a cosine is as good or better: in experiments/auto by nothing on digits, a point of accuracy on
+    Fashion-MNIST, and three points in a run that ended before the second look.
+
+    Args:
+      peak: the rate to begin with, or a schedule such as a warmup to it.
+      mode: "min" where lower is better, "max" where higher is.
+      monitor: name of the metric.
+      grace: steps at the start in which nothing is looked at, such as a warmup.
+    """
+    when = stall(mode=mode, monitor=monitor, grace=grace)
+    return loss_aware(peak, when=when, how=decays.multiply(0.4, floor=1e-3))
 
 
 @checked
@@ -52,7 +80,7 @@ def reduce_on_plateau(
       monitor: name of the metric.
       grace: steps at the start in which nothing is looked at.
     """
-    when = triggers.plateau(patience, rtol, atol, cooldown, window, mode, monitor, grace)
+    when = plateau(patience, rtol, atol, cooldown, window, mode, monitor, grace)
     return loss_aware(base, when=when, how=decays.multiply(factor, floor))
 
 
@@ -87,7 +115,7 @@ def cooldown_on_plateau(
       monitor: name of the metric.
       grace: steps at the start in which nothing is looked at.
     """
-    when = triggers.plateau(patience, rtol, atol, 0, window, mode, monitor, grace)
+    when = plateau(patience, rtol, atol, 0, window, mode, monitor, grace)
     return loss_aware(base, when=when, how=decays.cooldown(steps, floor, shape))
 
 
@@ -136,7 +164,7 @@ def greedy(
     """
     top = jnp.maximum(jnp.asarray(high, jnp.float32), 1.0)
     cuts, raises = _steps_to(low, factor), _steps_to(1.0 / top, factor)
-    when = triggers.greedy(
+    when = greedy_trigger(
         patience, rtol, atol, cooldown, warmup, cuts, raises, window, mode, monitor, grace
     )
 

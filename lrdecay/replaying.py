@@ -10,9 +10,11 @@ from jax.typing import ArrayLike
 from optax.schedules import StatefulSchedule, WrappedSchedule
 
 from lrdecay import fires, observe, watched
-from lrdecay.loss_aware_schedule import LOSS, LossAwareState
+from lrdecay.arguments import INT32_MAX
+from lrdecay.loss_aware_schedule import LOSS, Cause, LossAwareState
 from lrdecay.schedules import RateOrSchedule, as_schedule
 from lrdecay.triggers import Reason
+from lrdecay.triggers.protocol import select
 
 Curve = ArrayLike | Sequence[float | int]
 Mask = ArrayLike | Sequence[bool]
@@ -29,11 +31,13 @@ class Replay(NamedTuple):
       learning_rate: the rate of each step, f32[n + 1].
       fires: how often the triggers have fired, i32[n + 1].
       reason: a `Reason` for each rate, i32[n + 1]: what happened in that step, not before.
+      cause: why `fires` last changed, as a `Cause` of arrays of n + 1.
     """
 
     learning_rate: jax.Array
     fires: jax.Array
     reason: jax.Array
+    cause: Cause
 
 
 def replay(
@@ -93,7 +97,7 @@ def _run(
         rate = jnp.asarray(schedule(state, **known), jnp.result_type(float))
         aware = isinstance(new, LossAwareState)
         reason = new.decision.reason if aware else jnp.int32(Reason.SCHEDULE)
-        decided = Replay(rate, fires(new), reason)
+        decided = Replay(rate, fires(new), reason, _cause(new))
         for name in (name for name in watched(new) if name in there):
             heard = observe(new, **{name: now[name]})
             new = jax.tree.map(lambda h, n, p=there[name]: jnp.where(p, h, n), heard, new)
@@ -102,6 +106,18 @@ def _run(
     state, rows = jax.lax.scan(step, schedule.init(), (told, here))
     _, last = step(state, (dict.fromkeys(told), {}))
     return jax.tree.map(jnp.append, rows, last)
+
+
+def _cause(state: Any) -> Cause:
+    """Why the fires last changed, in whichever of nested schedules that was."""
+    none = jnp.zeros((), jnp.float32)
+    cause = Cause(jnp.int32(0), jnp.int32(Reason.SCHEDULE), (none, none))
+    since = jnp.int32(INT32_MAX)
+    while isinstance(state, LossAwareState):
+        later = (state.cause.change != 0) & (state.since < since)
+        since, cause = select(later, (state.since, state.cause), (since, cause))
+        state = state.base
+    return cause
 
 
 def _by_name(argument: str, x: Any, names: Sequence[str]) -> dict[str, Any]:

@@ -70,6 +70,22 @@ def test_the_table_says_where_each_trigger_fires_and_what_the_rate_becomes(log, 
     assert "val_loss: 40 values, epoch 0 to epoch 39" in text
 
 
+def test_each_fire_is_followed_by_its_reason(log, capsys):
+    whens = ("plateau:patience=2,rtol=0", "at:steps=[3]", "decline:patience=1,z=1.0")
+    text = replay(capsys, log, "--column", "val_loss", *(x for w in whens for x in ("--when", w)))
+    lines = text.splitlines()
+
+    def reason(event):
+        (at,) = [i for i, line in enumerate(lines) if f" {event} " in line]
+        return lines[at + 1].strip()
+
+    for k, end in enumerate(plateaus(LOSS, 2), 1):
+        best = f"no improvement on {LOSS[: end + 1].min():.4g} for 2 observations"
+        assert reason(f"{k}. after epoch {end}, val_loss {LOSS[end]:.4g}") == best
+    assert reason("at:steps=[3]") == "as told beforehand"
+    assert re.fullmatch(r"\S+, after a best of \S+", reason(whens[2]))
+
+
 def test_a_mark_stands_under_each_fire(log, capsys):
     text = replay(capsys, log, "--column", "val_loss", "--when", "plateau:patience=4,rtol=0")
     (line,) = [line for line in text.splitlines() if "▲" in line]

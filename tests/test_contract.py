@@ -3,6 +3,7 @@
 What is registered is tested: a new name gets every test here by its line in the registry.
 """
 
+import functools
 import inspect
 
 import chex
@@ -19,9 +20,10 @@ from hypothesis import strategies as st
 
 import lrdecay
 from lrdecay.arguments import number
-from lrdecay.registry import FACTORIES, factory
+from lrdecay.registry import factory
 
 NOISY = np.random.default_rng(0).normal(size=40).astype(np.float32)
+FALLING_THEN_FLAT = np.concatenate([np.linspace(2, 1, 20), np.ones(20)]).astype(np.float32)
 NONFINITE = (np.nan, np.inf, -np.inf)
 
 every_part = pytest.mark.parametrize(("kind", "name"), PARTS, ids=lambda x: x)
@@ -31,9 +33,21 @@ every_part = pytest.mark.parametrize(("kind", "name"), PARTS, ids=lambda x: x)
 HEARING = [
     (kind, name)
     for kind, name in PARTS
-    if name == "cosine" or not FACTORIES[kind][name].startswith("lrdecay.schedules:")
+    if name == "cosine" or not factory(kind, name).__module__.startswith("lrdecay.schedules.")
 ]
 every_hearing_part = pytest.mark.parametrize(("kind", "name"), HEARING, ids=lambda x: x)
+
+
+@functools.cache
+def scan(kind, name):
+    """values, f32[n] -> the state and the rates, by one program for all tests of a part."""
+    return jax.jit(functools.partial(rates, stateful(kind, name)))
+
+
+@functools.cache
+def updates(kind, name):
+    """A part's update, compiled once."""
+    return jax.jit(stateful(kind, name).update)
 
 
 def loop(schedule, values):
@@ -45,10 +59,6 @@ def loop(schedule, values):
     return state, np.stack(seen)
 
 
-def falling_then_flat(n):
-    return np.concatenate([np.linspace(2, 1, n // 2), np.ones(n - n // 2)]).astype(np.float32)
-
-
 @every_part
 def test_satisfies_the_protocol_of_optax(kind, name):
     assert isinstance(stateful(kind, name), optax.schedules.StatefulSchedule)
@@ -56,9 +66,8 @@ def test_satisfies_the_protocol_of_optax(kind, name):
 
 @every_part
 def test_scan_equals_a_python_loop(kind, name):
-    schedule = stateful(kind, name)
-    state, seen = rates(schedule, NOISY)
-    expected_state, expected = loop(schedule, NOISY)
+    state, seen = scan(kind, name)(NOISY)
+    expected_state, expected = loop(stateful(kind, name), NOISY)
     np.testing.assert_allclose(seen, expected, rtol=1e-6)
     chex.assert_trees_all_close(state, expected_state, rtol=1e-6)
 
@@ -112,20 +121,18 @@ def test_the_first_state_may_be_donated(kind, name):
 
 @every_part
 def test_rates_are_finite_and_not_negative_to_twice_the_horizon(kind, name):
-    for values in (falling_then_flat(40), NOISY, -NOISY, np.zeros(40), 1e30 * NOISY):
-        _, seen = rates(stateful(kind, name), values)
+    for values in (FALLING_THEN_FLAT, NOISY, -NOISY, 0 * NOISY, 1e30 * NOISY):
+        _, seen = scan(kind, name)(values)
         assert np.all(np.isfinite(seen))
         assert np.all(np.asarray(seen) >= 0)
 
 
 @every_hearing_part
 def test_the_rate_of_a_step_does_not_know_its_own_value(kind, name):
-    schedule = stateful(kind, name)
-    _, seen = rates(schedule, falling_then_flat(40))
+    _, seen = scan(kind, name)(FALLING_THEN_FLAT)
     for t in (0, 20, 30):
-        changed = falling_then_flat(40)
-        changed[t:] = np.nan
-        np.testing.assert_array_equal(rates(schedule, changed)[1][: t + 1], seen[: t + 1])
+        changed = np.where(np.arange(40) < t, FALLING_THEN_FLAT, np.float32(np.nan))
+        np.testing.assert_array_equal(scan(kind, name)(changed)[1][: t + 1], seen[: t + 1])
 
 
 @every_hearing_part
@@ -140,13 +147,12 @@ def test_the_rate_of_a_step_does_not_know_its_own_value(kind, name):
 def test_nonfinite_values_are_counted_and_otherwise_as_if_they_had_not_come(kind, name, values):
     if name == "divergence":
         pytest.skip("fires on them: tests/triggers/test_divergence.py")
-    schedule = stateful(kind, name)
-    state = schedule.init()
-    clean = schedule.init()
+    update = updates(kind, name)
+    state = clean = stateful(kind, name).init()
     for value in values:
-        state = schedule.update(state, value=value)
-        clean = schedule.update(clean, value=value if np.isfinite(value) else None)
-    state, clean = schedule.update(state, value=None), schedule.update(clean, value=None)
+        state = update(state, value=value)
+        clean = update(clean, value=value if np.isfinite(value) else None)
+    state, clean = update(state, value=None), update(clean, value=None)
     expected = np.sum(~np.isfinite(values)) if "value" in lrdecay.watched(state) else 0
     assert state.nonfinite == expected
     # They also have a reason code of their own in the decision record.
@@ -164,6 +170,13 @@ def traceable(kind, name, parameter, value):
     return jnp.asarray(value, jnp.int32 if mark.kind is int else jnp.float32)
 
 
+def alone(kind, name, numbers, values):
+    """The oracle of a lane: the rates with these numbers and no others, outside of jit."""
+    if (kind, name) in HEARING and name != "cosine":
+        return loop(stateful(kind, name, **numbers), values)[1]
+    return factory(kind, name)(**{**arguments_of(kind, name), **numbers})(jnp.arange(len(values)))
+
+
 @every_part
 def test_every_number_may_be_traced_and_vmapped(kind, name):
     """One program with a lane for each number, in which it has another value than elsewhere."""
@@ -171,7 +184,7 @@ def test_every_number_may_be_traced_and_vmapped(kind, name):
     marks = {p: mark_of(kind, name, p) for p in numbers_of(kind, name)}
     # A number that is not given by default has no value for the other lanes.
     given_always = {p for p in marks if arguments[p] is not None}
-    values = falling_then_flat(24)
+    values = FALLING_THEN_FLAT[8:32]
     for changed in [given_always, *({p} for p in marks.keys() - given_always)]:
         if not changed:
             continue
@@ -189,7 +202,7 @@ def test_every_number_may_be_traced_and_vmapped(kind, name):
         }
         together = jax.jit(jax.vmap(lambda x: rates(stateful(kind, name, **x), values)[1]))(batch)
         for seen, lane in zip(together, lanes, strict=True):
-            expected = loop(stateful(kind, name, **lane), values)[1]
+            expected = alone(kind, name, lane, values)
             np.testing.assert_allclose(seen, expected, rtol=2e-6, atol=1e-9, err_msg=str(lane))
 
 
@@ -207,7 +220,7 @@ def test_a_number_out_of_range_is_refused_by_name(kind, name):
 @every_hearing_part
 def test_state_survives_flax_and_orbax(kind, name, tmp_path):
     schedule = stateful(kind, name)
-    half, _ = rates(schedule, NOISY[:20])
+    half, _ = scan(kind, name)(NOISY)
     data = flax.serialization.to_bytes(half)
     by_flax = flax.serialization.from_bytes(schedule.init(), data)
     with orbax.checkpoint.StandardCheckpointer() as checkpointer:
@@ -229,7 +242,7 @@ def test_a_decay_is_neutral_before_the_first_fire(name):
 @pytest.mark.parametrize("name", [name for kind, name in PARTS if kind == "trigger"])
 def test_a_trigger_without_observations_neither_fires_nor_moves(name):
     schedule = stateful("trigger", name)
-    state, _ = rates(schedule, falling_then_flat(30)[:10])
+    state, _ = scan("trigger", name)(FALLING_THEN_FLAT[:10])
     state = schedule.update(state, value=None)  # takes the last value in
     after = schedule.update(schedule.update(state, value=None), value=None)
     chex.assert_trees_all_equal(after.trigger, state.trigger)

@@ -74,7 +74,7 @@ def imports(path):
                 found.add(node.module)
                 continue
             # A name of the package itself comes from its home; all may know the version.
-            homes = {lrdecay._HOME_OF.get(alias.name, alias.name) for alias in node.names}
+            homes = {lrdecay._HOME.get(alias.name, alias.name) for alias in node.names}
             found |= {f"lrdecay.{home}" for home in homes - {"__version__"}}
     return found
 
@@ -136,30 +136,41 @@ def test_a_name_is_loaded_on_first_use():
     assert python(code) == "True"
 
 
-def exports():
-    """Three lists of the names by module: for type checkers, for Python, and for the reader."""
+def test_a_trigger_and_its_optimizer_load_no_other_trigger_and_no_schedule():
+    code = """
+import sys, lrdecay, optax
+schedule = lrdecay.loss_aware(0.1, when=lrdecay.plateau(), how=lrdecay.multiply(0.1))
+lrdecay.with_learning_rate(optax.adam, schedule)
+parts = ("lrdecay.triggers.", "lrdecay.schedules.")
+print(*sorted(m for m in sys.modules if m.startswith(parts)))
+"""
+    expected = "schedules.base schedules.clock triggers.plateau triggers.protocol"
+    assert python(code).replace("lrdecay.", "") == expected
+
+
+def exports_for_type_checkers():
+    """The home of each name, as type checkers see it."""
     tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
     (checking,) = [
         node
         for node in tree.body
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
     ]
-    for_types = {
-        node.module.removeprefix("lrdecay."): {alias.name for alias in node.names}
+    return {
+        alias.asname: node.module.removeprefix("lrdecay.")
         for node in checking.body
+        for alias in node.names
     }
-    return for_types, {k: set(v) for k, v in lrdecay._HOME.items()}, lrdecay.__all__
 
 
-def test_the_three_lists_of_exports_agree():
-    for_types, for_python, for_readers = exports()
-    assert for_types == for_python
-    assert for_readers == sorted(name for names in for_python.values() for name in names)
+def test_type_checkers_see_the_exports_that_python_finds():
+    assert exports_for_type_checkers() == lrdecay._HOME
+    assert list(lrdecay._HOME) == sorted(lrdecay._HOME)
 
 
 @pytest.mark.parametrize("name", lrdecay.__all__)
 def test_an_export_is_the_one_of_its_module(name):
-    home = importlib.import_module(f"lrdecay.{lrdecay._HOME_OF[name]}")
+    home = importlib.import_module(f"lrdecay.{lrdecay._HOME[name]}")
     assert getattr(lrdecay, name) is getattr(home, name)
     assert name in dir(lrdecay)
 

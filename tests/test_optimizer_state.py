@@ -54,7 +54,8 @@ def test_a_record_names_the_floor_once_there_is_no_further_rung():
 
 def test_a_record_names_grace_cooldown_and_nonfinite_values():
     seen = reasons(aware(patience=1, grace=3), [1.0] * 7)
-    assert seen[:3] == ["GRACE"] * 3
+    # What the steps 0 to 2 observe is weighed before the steps 1 to 3.
+    assert seen == [*["GRACE"] * 4, "SCHEDULE", "PLATEAU", "PLATEAU"]
     seen = reasons(aware(patience=1, cooldown=2), [1.0] * 6)
     assert seen[2:5] == ["PLATEAU", "COOLDOWN", "COOLDOWN"]
     assert reasons(aware(), [1.0, np.nan, 0.5, np.inf, 0.2])[2] == "NONFINITE"

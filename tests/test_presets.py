@@ -4,14 +4,58 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import scipy.stats
 from examples import rates
 
-from lrdecay import cooldown_on_plateau, explain, presets, reduce_on_plateau
+from lrdecay import auto, cooldown_on_plateau, explain, presets, reduce_on_plateau
 
 
 def seen(schedule, values):
     """The rate in each step, and in the step after the last."""
     return np.asarray(rates(schedule, jnp.asarray([*values, 0.0], jnp.float32))[1])
+
+
+def auto_by_hand(losses, peak):
+    """The rates of `auto` from its definition: phases of 160, 320, ..., each cut into ten."""
+    rates, begin, phase, cuts = [peak] * 160, 0, 160, 0
+    while begin + phase <= len(losses):
+        blocks = np.mean(np.reshape(losses[begin : begin + phase], (10, -1)), axis=1)
+        fit = scipy.stats.linregress(np.arange(10), blocks)
+        cuts += -9 * fit.slope <= 0.8 * np.sqrt(phase / 10) * 9 * fit.stderr
+        begin, phase = begin + phase, 2 * phase
+        rates += [peak * max(0.4**cuts, 1e-3)] * phase
+    return np.array(rates[: len(losses) + 1])
+
+
+def test_auto_is_its_definition():
+    generator, cuts = np.random.default_rng(0), set()
+    for time in (20, 200, 2000):
+        losses = 2 * np.exp(-np.arange(6000) / time) + 0.2 * generator.normal(size=6000)
+        expected = auto_by_hand(losses, 0.3)
+        np.testing.assert_allclose(seen(auto(0.3), losses), expected, rtol=1e-6)
+        cuts.add(np.sum(np.diff(expected) != 0))
+    assert len(cuts) == 3
+
+
+def test_auto_ends_at_a_thousandth_of_the_peak_and_waits_for_the_grace():
+    rates = seen(auto(0.5, grace=40), np.ones(160 * 255 + 40))
+    # The value of step 40 is the first that is looked at: it comes in before step 41.
+    steps = 40 + 160 * (2 ** np.arange(1, 9) - 1)
+    assert np.flatnonzero(np.diff(rates)).tolist() == (steps - 1).tolist()
+    np.testing.assert_allclose(rates[steps], 0.5 * np.maximum(0.4 ** np.arange(1, 9), 1e-3), 1e-6)
+
+
+def test_auto_looks_at_the_metric_it_is_given_and_in_its_mode():
+    losses = np.concatenate([np.linspace(2, 1, 160), np.ones(320)])
+    by_loss = seen(auto(0.1), losses)
+    np.testing.assert_array_equal(seen(auto(0.1, mode="max"), -losses), by_loss)
+    np.testing.assert_allclose(by_loss[[0, 479, 480]], [0.1, 0.1, 0.04], rtol=1e-6)
+    assert auto(0.1, monitor="accuracy").when.monitors == ("accuracy",)
+
+
+def test_auto_says_why():
+    state, _ = rates(auto(0.1), jnp.ones(161))
+    assert explain(state).endswith("0 gained in the whole phase, against noise of 0.")
 
 
 def test_reduce_on_plateau_cuts_at_every_patience_down_to_the_floor():
@@ -27,8 +71,8 @@ def test_reduce_on_plateau_hands_every_argument_on():
         optax.linear_schedule(1.0, 0.0, 100), 0.5, 1, rtol=0.1, cooldown=1, window=2, grace=2
     )
     base = 1 - np.arange(9) / 100
-    # From the value of step 1 on, in blocks: 2.75 (the first), 2.5 (bad: a cut), 2.5 (rests).
-    np.testing.assert_allclose(seen(schedule, values), base * ([1.0] * 5 + [0.5] * 4), rtol=1e-6)
+    # From the value of step 2 on, in blocks: 2.5 (the first), 2.5 (bad: a cut), 2.5 (rests).
+    np.testing.assert_allclose(seen(schedule, values), base * ([1.0] * 6 + [0.5] * 3), rtol=1e-6)
 
 
 @pytest.mark.parametrize("shape", ["linear", "1-sqrt", "cosine"])

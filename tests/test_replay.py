@@ -201,3 +201,21 @@ def test_each_rate_has_its_reason():
         *("SCHEDULE", "SCHEDULE", "SCHEDULE", "PLATEAU", "NONFINITE", "STEP", "SCHEDULE"),
     ]
     assert lrdecay.replay(0.1, [1.0, 2.0]).reason.tolist() == [0, 0, 0]
+
+
+def test_the_cause_is_that_of_the_last_change_in_whichever_schedule():
+    inner = lrdecay.loss_aware(1.0, when=lrdecay.at([1, 4]), how=lrdecay.multiply(0.5))
+    outer = lrdecay.loss_aware(
+        inner, when=lrdecay.plateau(patience=2), how=lrdecay.rungs([1.0, 0.5])
+    )
+    for schedule, codes in [
+        (inner, [0, 7, 7, 7, 7, 7, 7, 7]),
+        # The second plateau has no rung to go to, and changes nothing.
+        (outer, [0, 7, 7, 6, 7, 7, 7, 7]),
+    ]:
+        cause = lrdecay.replay(schedule, [1.0] * 7).cause
+        assert cause.reason.tolist() == codes
+        assert cause.change.tolist() == [0] + [1] * 7
+    best, bad = lrdecay.replay(outer, [3.0, 4.0, 5.0]).cause.evidence
+    assert (best[-1], bad[-1]) == (3.0, 2.0)
+    assert lrdecay.replay(0.1, [1.0, 2.0]).cause.change.tolist() == [0, 0, 0]

@@ -23,13 +23,12 @@ from rich.console import Console
 from rich.table import Table
 
 import lrdecay
-from experiments.auto.auto import auto
 from experiments.auto.quadratic import STEPS, Problem, best, expected, problem, simulate
 from experiments.triggers.report import environment
-from experiments.triggers.stall import stall
 from lrdecay.triggers import Trigger
 
-HORIZONS = np.array([512, 1024, 2048, 4096])
+# Not in step with phases that double.
+HORIZONS = np.array([512, 724, 1024, 1448, 2048, 2896, 4096])
 CONDITIONS, SEEDS = 48, 4
 SHAPES = {
     "linear": lambda x: 1 - x,
@@ -81,27 +80,26 @@ def losses(p: Problem, schedule: Any, key: jax.Array) -> jax.Array:
 def candidates() -> dict[str, Callable[[jax.Array], Any]]:
     """Schedules of a peak rate that see the loss, by name."""
 
-    def halved(when: Trigger, factor: float = 0.5) -> Callable[[jax.Array], Any]:
+    def cut(when: Trigger, factor: float = 0.5) -> Callable[[jax.Array], Any]:
         how = lrdecay.multiply(factor)
         return lambda peak: lrdecay.loss_aware(peak, when=when, how=how)
 
     return {
-        "auto: stall(16, z=2.5), x 0.5 down to 0.001": auto,
-        "stall(16, z=2.5), x 0.5": halved(stall()),
-        "stall(16, z=2.5), x 0.7": halved(stall(), 0.7),
-        "stall(16, z=2.5), x 0.35": halved(stall(), 0.35),
-        "stall(16, z=2), x 0.5": halved(stall(z=2.0)),
-        "stall(16, z=3), x 0.5": halved(stall(z=3.0)),
-        "stall(8, z=2.5), x 0.5": halved(stall(8)),
-        "stall(32, z=2.5), x 0.5": halved(stall(32)),
-        "slope(20), x 0.5": halved(lrdecay.slope()),
-        "slope(10, rtol=0, z=0), x 0.5": halved(lrdecay.slope(10, rtol=0.0, z=0.0)),
-        "slope(20, rtol=0, z=0), x 0.5": halved(lrdecay.slope(20, rtol=0.0, z=0.0)),
-        "convergence(300, 30), x 0.5": halved(lrdecay.convergence()),
-        "variance(150, 0.1), x 0.5": halved(lrdecay.variance()),
-        "plateau(3, window=20), x 0.5": halved(lrdecay.plateau(3, window=20)),
-        "plateau(3, window=50), x 0.5": halved(lrdecay.plateau(3, window=50)),
-        "plateau(10), x 0.1": halved(lrdecay.plateau(10), 0.1),
+        "auto: stall(16, 0.8), x 0.4 down to 0.001": lrdecay.auto,
+        "stall(16, 0.8), x 0.5": cut(lrdecay.stall()),
+        "stall(16, 0.8), x 0.3": cut(lrdecay.stall(), 0.3),
+        "stall(16, 0.6), x 0.4": cut(lrdecay.stall(ratio=0.6), 0.4),
+        "stall(16, 1.0), x 0.4": cut(lrdecay.stall(ratio=1.0), 0.4),
+        "stall(8, 0.8), x 0.4": cut(lrdecay.stall(8), 0.4),
+        "stall(32, 0.8), x 0.4": cut(lrdecay.stall(32), 0.4),
+        "slope(20), x 0.5": cut(lrdecay.slope()),
+        "slope(10, rtol=0, z=0), x 0.5": cut(lrdecay.slope(10, rtol=0.0, z=0.0)),
+        "slope(20, rtol=0, z=0), x 0.5": cut(lrdecay.slope(20, rtol=0.0, z=0.0)),
+        "convergence(300, 30), x 0.5": cut(lrdecay.convergence()),
+        "variance(150, 0.1), x 0.5": cut(lrdecay.variance()),
+        "plateau(3, window=20), x 0.5": cut(lrdecay.plateau(3, window=20)),
+        "plateau(3, window=50), x 0.5": cut(lrdecay.plateau(3, window=50)),
+        "plateau(10), x 0.1": cut(lrdecay.plateau(10), 0.1),
     }
 
 
@@ -188,7 +186,7 @@ def main() -> None:
             f"{s.p90:.1f}",
             f"{s.worst:.0f}",
         )
-    Console(width=160).print(table, f"{seconds:.0f} s")
+    Console(width=180).print(table, f"{seconds:.0f} s")
     record = {
         "environment": environment(),
         "seconds": round(seconds, 1),

@@ -2,7 +2,10 @@
 
 Every schedule may try the same peaks with the same tuning seeds, keeps the one with the best mean
 validation accuracy after the last epoch, and is then run with that peak on fresh seeds. The first
-arm, cosine, is the reference of the paired differences.
+arm, cosine, is the reference of the paired differences. The validation accuracy is also given after
+one and two thirds of the epochs, for a run that is stopped early, and the test accuracy of a run of
+a third of the epochs, with the peaks that were tuned for the whole: there cosine and step are told
+the new end.
 
     python -m experiments.auto.compare digits
     python -m experiments.auto.compare fashion_mnist
@@ -15,15 +18,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 from rich.console import Console
 
+from lrdecay.cli.backend import use_every_core
 from lrdecay.study.folder import Folder
 from lrdecay.study.history import History
 from lrdecay.study.plan import Plan, plan
 from lrdecay.study.report import table
 from lrdecay.study.run import identity, run
-from lrdecay.study.statistics import as_json, summarise
+from lrdecay.study.statistics import as_json, mean_interval, paired_interval, summarise
 
 Section = dict[str, Any]
 HERE = Path(__file__).parent
@@ -42,10 +47,13 @@ SCHEDULES: dict[str, Callable[[float], Section]] = {
         "when": {"name": "plateau", "monitor": "val_loss", "patience": 11},
         "how": {"name": "multiply", "factor": 0.1},
     },
-    "auto": lambda peak: {"name": "experiments.auto.auto:auto", "peak": peak},
+    "auto": lambda peak: {"name": "auto", "peak": peak},
 }
 # For each data set: seeds to tune on, and fresh ones to report on.
-SEEDS = {"digits": (range(100, 105), range(20)), "fashion_mnist": (range(100, 101), range(3))}
+SEEDS = {
+    "digits": (range(100, 105), range(20, 40)),
+    "fashion_mnist": (range(100, 101), range(10, 13)),
+}
 
 
 def study(
@@ -65,9 +73,32 @@ def study(
             f"\r{out.name}: {100 * done / total:3.0f} %  {arm}, seed {seed}   ", end="", flush=True
         )
 
-    history, _ = run(made, made.source.load(), folder, on_progress)
+    placement = made.place(jax.device_count(), jax.default_backend())
+    history, _ = run(made, made.load(), folder, placement, on_progress)
     print()
     return made, history
+
+
+def stopped_early(val_accuracy: np.ndarray, arms: list[str]) -> list[dict[str, Any]]:
+    """The validation accuracy after each third of the epochs, and what it is above the first arm's.
+
+    Args:
+      val_accuracy: f[arms, seeds, epochs].
+      arms: the arms' names.
+    """
+    epochs = val_accuracy.shape[-1]
+    return [
+        {
+            "name": name,
+            "epoch": epoch,
+            "val_accuracy": mean_interval(accuracy[:, epoch - 1])._asdict(),
+            "difference": paired_interval(
+                accuracy[:, epoch - 1], val_accuracy[0, :, epoch - 1]
+            )._asdict(),
+        }
+        for name, accuracy in zip(arms, val_accuracy, strict=True)
+        for epoch in (epochs // 3, 2 * epochs // 3, epochs)
+    ]
 
 
 def main() -> None:
@@ -76,6 +107,7 @@ def main() -> None:
     parser.add_argument("data", choices=SEEDS)
     parser.add_argument("--out", type=Path, default=Path("runs/auto"))
     arguments = parser.parse_args()
+    use_every_core({"arms": SCHEDULES})
     config = tomllib.loads((CONFIGS / f"{arguments.data}.toml").read_text(encoding="utf-8"))
     tuning, fresh = SEEDS[arguments.data]
 
@@ -91,7 +123,24 @@ def main() -> None:
     summaries = summarise(
         history, list(arms), made.config.target_accuracy, made.run.steps_per_epoch
     )
-    Console(width=120).print(table(summaries))
+    short = {**config, "epochs": config["epochs"] // 3}
+    short_plan, short_history = study(short, arms, fresh, arguments.out / f"{arguments.data}-short")
+    short_summaries = summarise(
+        short_history,
+        list(arms),
+        short_plan.config.target_accuracy,
+        short_plan.run.steps_per_epoch,
+    )
+    early = stopped_early(history.val_accuracy, list(arms))
+    console = Console(width=120)
+    console.print(table(summaries))
+    for row in early:
+        level, difference = row["val_accuracy"], row["difference"]
+        console.print(
+            f"{row['name']:20} after epoch {row['epoch']:2}: {100 * level['mean']:.2f} %, "
+            f"{100 * difference['mean']:+.2f} ± {50 * (difference['high'] - difference['low']):.2f}"
+        )
+    console.print(table(short_summaries))
     result = {
         "tuning": {
             "seeds": list(tuning),
@@ -99,6 +148,8 @@ def main() -> None:
             "val_accuracy": {n: row.tolist() for n, row in zip(SCHEDULES, score, strict=True)},
         },
         "arms": [as_json(summary) for summary in summaries],
+        "stopped_early": early,
+        "third_of_the_epochs": [as_json(summary) for summary in short_summaries],
         **identity(made),
     }
     path = HERE / f"{arguments.data}.json"

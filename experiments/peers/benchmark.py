@@ -24,7 +24,7 @@ import optax
 from flax import linen
 
 import lrdecay
-from lrdecay.training.data import Dataset, Split, fashion_mnist
+from lrdecay.training.data import Split, fashion_mnist
 from lrdecay.training.engine import init, train_epoch
 from lrdecay.training.models import cnn
 from lrdecay.training.optimizers import momentum
@@ -173,9 +173,7 @@ def shuffles(n: int) -> Callable[[], np.ndarray]:
 def load(steps: int) -> tuple[Split, str]:
     n = steps * BATCH
     try:
-        data = fashion_mnist(n).load()
-        assert isinstance(data, Dataset)  # it is not streamed
-        return data.train, f"Fashion-MNIST, {n} images"
+        return fashion_mnist(n).load().train, f"Fashion-MNIST, {n} images"
     except FileNotFoundError:
         rng = np.random.default_rng(0)
         images = rng.normal(size=(n, 28, 28, 1)).astype(np.float32)

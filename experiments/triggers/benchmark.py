@@ -116,7 +116,13 @@ def main() -> None:
     first = on_curves(curves, settings)
     arguments.out.mkdir(parents=True, exist_ok=True)
     seconds = time.perf_counter() - start
-    report.write(arguments.out / "results.json", replicates, seconds, results, first)
+    report.write(
+        arguments.out / "results.json",
+        replicates,
+        seconds,
+        results,
+        first_fires_on_recorded_curves=first,
+    )
     figures.save(figures.operating_curves(results), arguments.out / "delays.svg")
     figures.save(figures.first_fires(curves, first), arguments.out / "curves.svg")
     console = Console(width=250)

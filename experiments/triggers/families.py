@@ -8,7 +8,6 @@ import numpy as np
 from jax.typing import ArrayLike
 
 import lrdecay
-from experiments.triggers.stall import stall
 from lrdecay.arguments import number
 from lrdecay.triggers import Trigger
 
@@ -71,7 +70,7 @@ FAMILIES = [
     Family(lrdecay.variance, "window", 5, 400),
     Family(lrdecay.cusum, "threshold", 2, 100),
     Family(lrdecay.page_hinkley, "threshold", 2, 300),
-    Family(stall, "z", 8.0, 0.5),
+    Family(lrdecay.stall, "ratio", 10.0, 0.05),
     Family(lrdecay.decline, "z", 0.5, 20),
     Family(lrdecay.divergence, "z", 0.5, 20),
 ]

@@ -44,7 +44,7 @@ def _plain(x: Any) -> Any:
     return x
 
 
-def write(path: Path, replicates: int, seconds: float, results: list[dict], curves: Any) -> None:
+def write(path: Path, replicates: int, seconds: float, results: list[dict], **more: Any) -> None:
     record = {
         "environment": environment(),
         "seconds": round(seconds, 1),
@@ -53,7 +53,7 @@ def write(path: Path, replicates: int, seconds: float, results: list[dict], curv
         "alarm_share": ALARM_SHARE,
         "horizon": HORIZON,
         "families": _plain(results),
-        "first_fires_on_recorded_curves": curves,
+        **more,
     }
     path.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lrdecay import __version__
+from lrdecay.cli import bench, plot, replay, run
 from lrdecay.cli import list as names
-from lrdecay.cli import plot, replay, run
 from lrdecay.study.config import ConfigError
 
 # Each command is a module with `add(commands)`, which says what it takes. Everything that imports
 # JAX is imported inside of the functions that need it: help and the commonest mistakes answer at
 # once.
-COMMANDS = (run, replay, names, plot)
+COMMANDS = (run, replay, names, plot, bench)
 
 # The modules of the extra `study`, without which the library itself works.
 STUDY_EXTRA = ("matplotlib", "pydantic", "pydantic_core", "rich", "sklearn")

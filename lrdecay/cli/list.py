@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 # A telling example of each schedule, as `lrdecay plot` takes it.
 EXAMPLES = {
+    "auto": "auto:0.1",
     "constant": "constant:0.1",
     "cosine": "cosine:0.1,decay_fraction=1",
     "cooldown_on_plateau": "cooldown_on_plateau:0.1,fraction=0.2",

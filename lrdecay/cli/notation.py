@@ -80,7 +80,7 @@ def _split(text: str) -> Sequence[str]:
     return [part.strip() for part in parts if part.strip()]
 
 
-def check_figure(path: Path | None) -> None:
+def check_figure(path: Path | None, option: str = "--out") -> None:
     """Refuses a figure's file before any work is done.
 
     Raises:
@@ -89,6 +89,6 @@ def check_figure(path: Path | None) -> None:
     if path is None:
         return
     if path.suffix.lower() not in (".png", ".svg"):
-        raise ConfigError([f"--out must be a .png or .svg file, got {path}"])
+        raise ConfigError([f"{option} must be a .png or .svg file, got {path}"])
     if not path.parent.is_dir():
-        raise ConfigError([f"--out must be in a folder that is there, got {path}"])
+        raise ConfigError([f"{option} must be in a folder that is there, got {path}"])

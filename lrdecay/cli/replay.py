@@ -188,9 +188,10 @@ def _print_table(
     console: "Console", log: "Log", column: str, replays: "Mapping[str, Replay]"
 ) -> None:
     from rich import box
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    grid = Table("when", "fires", "rate", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    head = (Column("when", no_wrap=True), "fires", Column("rate", no_wrap=True))
+    grid = Table(*head, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for text, replay in replays.items():
         for i, (event, rate) in enumerate(_events(log, column, replay)):
             grid.add_row(text if i == 0 else "", event, rate)
@@ -199,7 +200,8 @@ def _print_table(
 
 
 def _events(log: "Log", column: str, replay: "Replay") -> Iterator[tuple[str, str]]:
-    """What a trigger made of the rate, in words: its fires, and what holds in the end."""
+    """What a trigger made of the rate, in words: its fires and why, and what holds in the end."""
+    import jax
     import numpy as np
 
     rate = np.asarray(replay.learning_rate)
@@ -208,7 +210,9 @@ def _events(log: "Log", column: str, replay: "Replay") -> Iterator[tuple[str, st
     for k, row in enumerate(fired[:_MOST_FIRES], 1):
         value = f", {column} {log.values[column][row]:.4g}" if log.present[column][row] else ""
         how = f"{k}." if change[row] > 0 else "taken back"
-        yield f"{how} after {_when(log, row)}{value}", f"{rate[row]:.3g} → {rate[row + 1]:.3g}"
+        why = jax.tree.map(lambda x, row=row: x[row + 1], replay.cause).words
+        event = f"{how} after {_when(log, row)}{value}\n   {why}"
+        yield event, f"{rate[row]:.3g} → {rate[row + 1]:.3g}"
     if len(fired) > _MOST_FIRES:
         yield f"and {len(fired) - _MOST_FIRES} more times", ""
     yield "never" if len(fired) == 0 else "now", f"{rate[-1]:.3g}"

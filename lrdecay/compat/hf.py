@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from lrdecay import constant, inverse_sqrt, join, linear, polynomial
 from lrdecay.arguments import (
     INT32_MAX,
     Count,
@@ -23,19 +24,10 @@ from lrdecay.arguments import (
     checked,
 )
 from lrdecay.compat import plateau
-from lrdecay.schedules import (
-    RateOrSchedule,
-    Schedule,
-    Shape,
-    constant,
-    inverse_sqrt,
-    join,
-    linear,
-    polynomial,
-)
+from lrdecay.schedules import RateOrSchedule, Schedule
 from lrdecay.schedules.base import concrete
 from lrdecay.schedules.clock import as_count, as_float, half_waves
-from lrdecay.schedules.shapes import backwards, between, cosine, phase, wave, weights_of
+from lrdecay.schedules.shapes import Shape, backwards, between, cosine, phase, wave, weights_of
 
 
 def _after(num_warmup_steps: ArrayLike, num_training_steps: ArrayLike) -> jax.Array:

@@ -6,6 +6,7 @@ one falls on a step; these are exact there.
 
 import jax.numpy as jnp
 
+from lrdecay import cosine, cosine_restarts, exponential, inverse_time, join, polynomial, warmup
 from lrdecay.arguments import (
     INT32_MAX,
     Factor,
@@ -16,18 +17,7 @@ from lrdecay.arguments import (
     checked,
 )
 from lrdecay.compat import plateau
-from lrdecay.schedules import (
-    Boundaries,
-    Rates,
-    Schedule,
-    cosine,
-    cosine_restarts,
-    exponential,
-    inverse_time,
-    join,
-    polynomial,
-    warmup,
-)
+from lrdecay.schedules import Boundaries, Rates, Schedule
 from lrdecay.schedules.clock import as_float
 from lrdecay.schedules.cosine import Growth
 

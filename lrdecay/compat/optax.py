@@ -14,6 +14,7 @@ from typing import Any, Literal
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from lrdecay import cosine, exponential, join, piecewise_interpolate, polynomial, warmup
 from lrdecay.arguments import (
     INT32_MAX,
     Factor,
@@ -26,15 +27,7 @@ from lrdecay.arguments import (
     checked,
 )
 from lrdecay.compat import plateau
-from lrdecay.schedules import (
-    Schedule,
-    cosine,
-    exponential,
-    join,
-    piecewise_interpolate,
-    polynomial,
-    warmup,
-)
+from lrdecay.schedules import Schedule
 from lrdecay.schedules.base import concrete
 from lrdecay.schedules.clock import as_float
 from lrdecay.schedules.phases import AtLeastOne

@@ -11,11 +11,10 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from lrdecay import presets
+from lrdecay import plateau, presets
 from lrdecay.arguments import Count, CountOrZero, Factor, NonNegative, Positive, checked
 from lrdecay.decays import Decay, Share, multiply
 from lrdecay.loss_aware_schedule import LossAware, loss_aware
-from lrdecay.triggers import plateau
 
 Mode = Literal["min", "max"]
 

@@ -11,8 +11,9 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from lrdecay import constant, linear, multistep, power, wsd
 from lrdecay.arguments import Count, Factor, NonNegative, Positive, PositiveSteps, Steps, checked
-from lrdecay.schedules import Boundaries, Schedule, constant, linear, multistep, power, wsd
+from lrdecay.schedules import Boundaries, Schedule
 from lrdecay.schedules.base import concrete
 from lrdecay.schedules.clock import as_count, as_float, cycle, since
 from lrdecay.schedules.cosine import Growth

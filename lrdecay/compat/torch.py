@@ -12,6 +12,17 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from lrdecay import (
+    cosine_restarts,
+    cyclic,
+    exponential,
+    join,
+    linear,
+    multistep,
+    polynomial,
+    product,
+    step,
+)
 from lrdecay.arguments import (
     Count,
     Factor,
@@ -23,20 +34,7 @@ from lrdecay.arguments import (
     checked,
 )
 from lrdecay.compat import plateau
-from lrdecay.schedules import (
-    Boundaries,
-    RateOrSchedule,
-    Schedule,
-    cosine_restarts,
-    cyclic,
-    exponential,
-    join,
-    linear,
-    multistep,
-    polynomial,
-    product,
-    step,
-)
+from lrdecay.schedules import Boundaries, RateOrSchedule, Schedule
 from lrdecay.schedules.base import boundary_list, floats_list
 from lrdecay.schedules.clock import as_count, as_float, half_waves
 from lrdecay.schedules.phases import AtLeastOne

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import jax
 import numpy as np
@@ -23,7 +23,7 @@ from lrdecay.training.hosts import agreed, fetch, is_first, wait
 from lrdecay.training.placement import Placement
 from lrdecay.training.streamed_wave import make_streamed_wave
 from lrdecay.training.streaming import StreamedDataset
-from lrdecay.training.wave import AbstractWave, Run, joined, make_wave
+from lrdecay.training.wave import AbstractWave, Run, Wave, joined, make_wave
 
 PACKAGES = ("lrdecay", "jax", "jaxlib", "optax", "flax", "numpy")
 
@@ -106,7 +106,7 @@ def run(
             told(pair, plan.config.epochs)
         if not missing:
             continue
-        wave = _compiled(plan, arms, data, placement)
+        wave = programs(plan, arms, data, placement)
         compile_seconds += wave.seconds
         while missing:
             try:
@@ -124,7 +124,17 @@ def run(
     return history, Timing(compile_seconds, total - compile_seconds, steps)
 
 
-def _compiled(
+@overload
+def programs(plan: Plan, arms: Sequence[int], data: Dataset, placement: Placement) -> Wave: ...
+
+
+@overload
+def programs(
+    plan: Plan, arms: Sequence[int], data: Dataset | StreamedDataset, placement: Placement
+) -> AbstractWave: ...
+
+
+def programs(
     plan: Plan, arms: Sequence[int], data: Dataset | StreamedDataset, placement: Placement
 ) -> AbstractWave:
     """The programs of arms that have model and optimizer in common."""

@@ -1,12 +1,13 @@
 """Real image data, split by a fixed seed into training, validation and test."""
 
+import dataclasses
 import gzip
 import importlib.util
 import os
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Generic, NamedTuple, TypeVar
 
 import numpy as np
 from jaxtyping import Float32, Int32, Shaped, UInt8
@@ -57,7 +58,11 @@ class Dataset(NamedTuple):
     test: Split
 
 
-class Source(NamedTuple):
+D = TypeVar("D", bound="Dataset | StreamedDataset", covariant=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class Source(Generic[D]):
     """A data set that has been found, and not been read.
 
     Attributes:
@@ -66,7 +71,7 @@ class Source(NamedTuple):
       classes: number of classes.
     """
 
-    load: "Callable[[], Dataset | StreamedDataset]"
+    load: Callable[[], D]
     train_size: int
     classes: int
 
@@ -85,7 +90,7 @@ def _scaled(train: Raw, validation: Raw, test: Raw) -> Dataset:
     return Dataset(split(*train), split(*validation), split(*test))
 
 
-def digits() -> Source:
+def digits() -> Source[Dataset]:
     """The handwritten digits that come with scikit-learn: 1797 images of 8x8 pixels, 10 classes.
 
     Split into 1197 for training, 300 for validation and 300 for test, each class in proportion.
@@ -161,7 +166,7 @@ def _find(folder: Path, names: Sequence[str]) -> list[Path] | None:
 @checked
 def fashion_mnist(
     train_size: Annotated[int, Number(int, low=1, high=55_000)] = 55_000,
-) -> Source:
+) -> Source[Dataset]:
     """Fashion-MNIST: images of 28x28 pixels of clothes, 10 classes (Xiao, Rasul & Vollgraf 2017).
 
     Of the 60 000 training images, 5000 are for validation and up to 55 000 for training. The test

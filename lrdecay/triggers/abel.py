@@ -46,7 +46,7 @@ def abel(
       turns: turns that it takes to fire.
       cooldown: windows after each fire in which it does not fire.
       monitor: the norm; "param_norm" comes with every update.
-      grace: steps at the start in which nothing is looked at.
+      grace: steps at the start whose observations are not looked at.
 
     Raises:
       TypeError, ValueError: a number of the wrong kind or out of range.

@@ -57,6 +57,9 @@ def divergence(
     normal noise and less moved by tails. No value is an outlier before 10 have been usual. NaN and
     infinite values fire at once, unless it rests, and count as nothing else.
 
+    While the metric falls fast, the running mean lags behind it, and the way from there counts as
+    deviation: a rise is an outlier only where it more than undoes the fall just before.
+
     Args:
       z: standard deviations from the mean that are too far.
       patience: outliers in a row that it takes to fire, and to fire again.
@@ -65,7 +68,7 @@ def divergence(
       cooldown: observations after each fire in which it does not fire.
       mode: "min" where lower is better, "max" where higher is.
       monitor: name of the metric.
-      grace: steps at the start in which nothing is looked at.
+      grace: steps at the start whose observations are not looked at.
 
     Raises:
       TypeError, ValueError: a number of the wrong kind or out of range, or an unknown mode.

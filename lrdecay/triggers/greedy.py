@@ -60,7 +60,7 @@ def greedy(
       window: observations averaged into one, block by block; all else counts blocks.
       mode: "min" where lower is better, "max" where higher is.
       monitor: name of the metric.
-      grace: steps at the start in which nothing is looked at.
+      grace: steps at the start whose observations are not looked at.
 
     Raises:
       TypeError, ValueError: a number of the wrong kind or out of range, or an unknown mode.

@@ -44,7 +44,7 @@ def pflug(
       burn_in: observations, from the start and after each fire, before it looks at the sign.
       cooldown: observations after each fire that are not looked at.
       monitor: the inner product; "grad_alignment" comes with every update.
-      grace: steps at the start in which nothing is looked at.
+      grace: steps at the start whose observations are not looked at.
 
     Raises:
       TypeError, ValueError: a number of the wrong kind or out of range.

@@ -58,7 +58,7 @@ def plateau(
       mode: "min" where lower is better (a loss), "max" where higher is (an accuracy).
       monitor: name of the metric: "value" is the loss given to `tx.update(..., value=loss)`, any
         other comes through `observe`.
-      grace: steps at the start, such as a warmup, in which nothing is looked at.
+      grace: steps at the start, such as a warmup, whose observations are not looked at.
       convention: whose count of `patience` and `cooldown` is meant.
 
     Raises:

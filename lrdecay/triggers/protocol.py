@@ -54,6 +54,7 @@ class Reason(enum.IntEnum):
     ABEL = 16
     PFLUG = 17
     STATIONARITY = 18
+    STALL = 19
 
 
 # What the two numbers of a verdict say, by reason.
@@ -72,6 +73,7 @@ WORDS = {
     Reason.ABEL: "the norm turned again at {0:.4g}, after {1:.0f} turns",
     Reason.PFLUG: "gradients oppose each other: mean inner product {0:.4g} of {1:.0f}",
     Reason.STATIONARITY: "the squared norm changes by {0:.4g} a window, with an error of {1:.4g}",
+    Reason.STALL: "{0:.4g} gained in the whole phase, against noise of {1:.4g}",
 }
 
 
@@ -167,7 +169,7 @@ def watch(
       reason: what a change is put down to.
       window: observations averaged into one, block by block; all else counts blocks.
       cooldown: observations after each change in which the rule's further changes do not count.
-      grace: steps at the start in which observations are not looked at, as in a warmup.
+      grace: steps at the start whose observations are not looked at, as in a warmup.
       restarts: whether the rule starts anew after each change and its cooldown, as it should where
         it remembers what came before; otherwise its state goes on, and `resting` tells it.
       hears_nonfinite: whether the rule also gets a step's NaN and infinite values, as an infinite
@@ -190,7 +192,8 @@ def watch(
         if hears_nonfinite:
             value = jnp.where(nonfinite > 0, jnp.inf, value)
             present |= nonfinite > 0
-        early = step < jnp.asarray(grace, jnp.int32)
+        # What is weighed before step t was observed in step t - 1.
+        early = (step <= jnp.asarray(grace, jnp.int32)) & (jnp.asarray(grace) > 0)
         seen = present & ~early
         filled = state.filled + 1
         starts = state.filled == 0

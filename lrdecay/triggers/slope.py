@@ -44,6 +44,11 @@ def slope(
     at every point: in noise far above the tolerance, chance alone fires after some 50, 140, 490 or
     1800 points in the median for a z of 2, 3, 4 or 5, whatever the noise.
 
+    `rtol` asks for progress relative to the level of the metric. An accuracy near 1 that creeps
+    upwards by less than half a percent in 10 windows is flat to it, where the loss would still fall
+    by much: set `rtol=0` and an `atol` there, or use `convergence`, whose measure is the gain so
+    far.
+
     The means of windows stand for the observations (batch means), so that noise correlated over
     less than a window does no harm: the error is that of 8 degrees of freedom, where z = 1.9 is a
     one-sided 95 %. A jump for the worse, of more than 3 times the largest difference among the
@@ -57,7 +62,7 @@ def slope(
       cooldown: points after each fire that are not looked at.
       mode: "min" where lower is better, "max" where higher is.
       monitor: name of the metric.
-      grace: steps at the start in which nothing is looked at.
+      grace: steps at the start whose observations are not looked at.
 
     Raises:
       TypeError, ValueError: a number of the wrong kind or out of range, or an unknown mode.

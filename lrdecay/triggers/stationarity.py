@@ -61,7 +61,7 @@ def stationarity(
       z: standard errors from 0 within which the mean change counts as none.
       cooldown: observations after each fire that are not looked at.
       monitor: the norm; "param_norm" comes with every update.
-      grace: steps at the start in which nothing is looked at.
+      grace: steps at the start whose observations are not looked at.
 
     Raises:
       TypeError, ValueError: a number of the wrong kind or out of range.

@@ -47,8 +47,10 @@ def variance(
 
     The noise is the standard deviation of one observation, from absolute first differences of about
     the last 20 observations: a trend does not enter it, but correlation from one observation to
-    the next makes it too small. The gain has a standard error of `sqrt(2 / window)` times the
-    noise: a `ratio` well above that decides by progress, one below by chance.
+    the next makes it too small. The gain has a standard error of e = `sqrt(2 / window)` times the
+    noise (0.115 by default): a window without progress fires with probability Phi(ratio / e), 0.81
+    by default, and one with a gain of g times the noise with probability Phi((ratio - g) / e). So a
+    long window, and not a high `ratio`, is what keeps it quiet in slow progress.
 
     Args:
       window: observations in each of the two windows compared.
@@ -56,7 +58,7 @@ def variance(
       cooldown: observations after each fire that are not looked at.
       mode: "min" where lower is better, "max" where higher is.
       monitor: name of the metric.
-      grace: steps at the start in which nothing is looked at.
+      grace: steps at the start whose observations are not looked at.
 
     Raises:
       TypeError, ValueError: a number of the wrong kind or out of range, or an unknown mode.

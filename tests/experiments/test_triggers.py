@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.stats
-from histories import verdicts
 
 import lrdecay
 from experiments.triggers import benchmark
@@ -31,7 +30,6 @@ from experiments.triggers.scoring import (
     delay,
     fires,
 )
-from experiments.triggers.stall import stall
 
 PLATEAU = Family(lrdecay.plateau, "patience", 2, 500, (("rtol", 0.0),))
 BLOCKS = Family(lrdecay.plateau, "window", 10, 200, (("patience", 3),))
@@ -128,30 +126,6 @@ def test_half_the_rate_pays_from_the_step_on_that_it_says(rate, start):
     while after(m, rate) <= after(m, rate / 2):
         m, t = after(m, rate), t + 1
     assert abs(int(half_pays(jnp.float32(rate), jnp.float32(start))) - t) <= 1
-
-
-def test_stall_is_the_rule_written_down():
-    def written_down(values, z, shortest):
-        size, begin, fired = shortest, 0, []
-        while begin + 10 * size <= len(values):
-            means = values[begin : begin + 10 * size].astype(np.float64).reshape(10, size).mean(1)
-            fit = scipy.stats.linregress(np.arange(10), means)
-            if fit.slope + z * fit.stderr < 0:
-                size *= 2
-            else:
-                begin += 10 * size
-                fired.append(begin - 1)
-                size = max(size // 2, shortest)
-        return fired
-
-    noise = 0.02 * np.random.default_rng(0).normal(size=(4, LENGTH))
-    fires_seen = set()
-    for time, noisy in zip((5, 20, 60, 150), noise, strict=True):
-        values = (np.exp(-np.arange(LENGTH) / time) + noisy).astype(np.float32)
-        seen = np.flatnonzero(verdicts(stall(4, z=2.0), values).change > 0).tolist()
-        assert seen == written_down(values, 2.0, 4)
-        fires_seen.add(len(seen))
-    assert len(fires_seen) > 1
 
 
 def test_the_quick_benchmark_runs_through(tmp_path, monkeypatch, capsys):

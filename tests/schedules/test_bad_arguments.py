@@ -16,9 +16,9 @@ from lrdecay.compat import hf, keras, optax, timm, torch
 from lrdecay.registry import FACTORIES, factory
 
 OURS = {
-    name: factory("schedule", name)
-    for name, path in FACTORIES["schedule"].items()
-    if path.startswith("lrdecay.schedules:")
+    name: make
+    for name in FACTORIES["schedule"]
+    if (make := factory("schedule", name)).__module__.startswith("lrdecay.schedules.")
 }
 PEERS = {
     f"{module.__name__.rpartition('.')[2]}.{name}": function

@@ -277,6 +277,44 @@ def test_a_run_that_diverges_is_recorded_and_its_log_is_strict_json(tmp_path):
     assert rows[-1]["learning_rate"] == pytest.approx(1e30)
 
 
+def test_a_flax_module_is_a_model_as_it_is(study, tmp_path):
+    short = ("epochs=1", "seeds=1")
+    wrapped, _, _ = execute(plan(tiny.config(*short)), tmp_path / "wrapped")
+    bare = tiny.config(*short, "model={name='tiny:Net', hidden=[8]}")
+    plain, _, _ = execute(plan(bare), tmp_path / "bare")
+    assert_bitwise_equal(plain, wrapped)
+
+
+def test_arms_may_have_an_optimizer_and_a_model_of_their_own(tmp_path):
+    arms = """
+        [arms.sgd]
+        name = "constant"
+        value = 0.1
+        [arms.rmsprop]
+        name = "constant"
+        value = 0.01
+        optimizer = {name = "rmsprop"}
+        [arms.sgd_too]
+        name = "constant"
+        value = 0.1
+        optimizer = {name = "sgd"}
+        [arms.wide]
+        name = "constant"
+        value = 0.1
+        model = {name = "tiny:model", hidden = [16]}
+        """
+    study = plan(tiny.config("epochs=1", "seeds=1", arms=arms))
+    assert study.groups == ((0, 2), (1,), (3,))
+    assert study.resolved["arms"]["rmsprop"]["optimizer"]["decay"] == 0.9
+    history, _, _ = execute(study, tmp_path)
+    sgd, rmsprop, again, wide = history.loss[:, 0]
+    assert sgd.tobytes() == again.tobytes()
+    # The same weights and batches at first, and another update.
+    np.testing.assert_allclose(rmsprop[0], sgd[0], rtol=1e-6)
+    assert abs(rmsprop[-1] - sgd[-1]) > 1e-3
+    assert abs(wide[0] - sgd[0]) > 1e-3
+
+
 def test_what_makes_a_study_is_its_configuration_and_versions(study):
     this = identity(study)
     assert this["config"] == study.resolved

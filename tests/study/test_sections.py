@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lrdecay import step
 from lrdecay.arguments import PositiveSteps, Steps
 from lrdecay.registry import FACTORIES
-from lrdecay.schedules import Boundaries, step
+from lrdecay.schedules import Boundaries
 from lrdecay.study.sections import RunLength, arguments, build, with_defaults
 
 RUN = RunLength(steps_per_epoch=100, epochs=5)
@@ -296,10 +297,16 @@ def test_a_factory_of_ones_own_that_does_not_do(path, problem):
     assert found.endswith(problem)
 
 
-@pytest.mark.parametrize("kind", ["schedule", "trigger", "decay", "optimizer", "model", "data"])
+@pytest.mark.parametrize("kind", ["schedule", "trigger", "decay", "optimizer", "data"])
 def test_what_a_factory_returns_is_checked(kind):
     (found,) = problems_in(kind, {"name": "os:getcwd"})
     assert found.startswith("here.name: 'os:getcwd' must return a ")
+    assert found.endswith(", got a str")
+
+
+def test_what_a_models_factory_returns_is_checked():
+    (found,) = problems_in("model", {"name": "os:getcwd"})
+    assert found.startswith("here: a model must be a lrdecay Model, a Flax Linen module, or an NNX")
     assert found.endswith(", got a str")
 
 

@@ -1,5 +1,6 @@
 """A study on a stream, as a user meets it: the numbers of data in memory, and its errors."""
 
+import dataclasses
 import sys
 import threading
 
@@ -98,7 +99,7 @@ def test_what_is_wrong_with_a_stream_from_the_first_is_said_before_anything_is_w
 
 
 def test_a_stream_must_be_of_the_size_that_the_source_says(monkeypatch):
-    source = tiny.streamed()
-    monkeypatch.setattr(tiny, "streamed", lambda: source._replace(train_size=80))
+    source = dataclasses.replace(tiny.streamed(), train_size=80)
+    monkeypatch.setattr(tiny, "streamed", lambda: source)
     with pytest.raises(ConfigError, match=r"train_size = 80, and loads 70 training examples$"):
         plan(tiny.config(STREAMED)).load()

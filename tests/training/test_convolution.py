@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from flax import nnx
 from jax import lax
+from jax.extend.core import jaxprs_in_params
 
 from lrdecay.training import convolution
 from lrdecay.training.convolution import conv_general_dilated
@@ -20,6 +21,17 @@ def normal(seed, *shape, dtype=jnp.float32):
 
 def primitives(function, *arguments):
     return {eqn.primitive.name for eqn in jax.make_jaxpr(function)(*arguments).jaxpr.eqns}
+
+
+def convolutions(function, *arguments):
+    """Every convolution in the program, inner functions included: its options, and its kernel."""
+    found, jaxprs = [], [jax.make_jaxpr(function)(*arguments).jaxpr]
+    while jaxprs:
+        for eqn in jaxprs.pop().eqns:
+            if eqn.primitive.name == "conv_general_dilated":
+                found.append((eqn.params, eqn.invars[1].aval))
+            jaxprs.extend(jaxprs_in_params(eqn.params))
+    return found
 
 
 def value_and_gradients(convolve, lhs, rhs):
@@ -54,12 +66,29 @@ def test_equals_lax_in_value_and_both_gradients(window, strides, padding, dilati
             x, k, strides, padding, rhs_dilation=dilation, dimension_numbers=NHWC
         )
 
-    assert "conv_general_dilated" not in primitives(ours, lhs, rhs)
     assert_close(
         jax.jit(lambda x, k: value_and_gradients(ours, x, k))(lhs, rhs),
         jax.jit(lambda x, k: value_and_gradients(theirs, x, k))(lhs, rhs),
         rtol=1e-5,
     )
+
+
+@pytest.mark.parametrize("channels", [1, 3, 32])
+@pytest.mark.parametrize("strides", [(1, 1), (2, 2)])
+def test_value_and_both_gradients_are_convolutions_of_the_fast_kind(strides, channels):
+    lhs, rhs = normal(0, 4, 12, 12, channels), normal(1, 3, 3, channels, 8)
+    found = convolutions(
+        lambda x, k: value_and_gradients(
+            lambda x, k: conv_general_dilated(x, k, strides, "SAME", dimension_numbers=NHWC), x, k
+        ),
+        *(lhs, rhs),
+    )
+    assert len(found) == 3
+    for options, kernel in found:
+        assert options["dimension_numbers"] == convolution._NHWC
+        assert options["lhs_dilation"] == (1, 1)
+        assert options["feature_group_count"] == options["batch_group_count"] == 1
+        assert max(kernel.shape[2:]) > 16
 
 
 @pytest.mark.parametrize("strides", [(1, 1), (2, 2)])
@@ -129,15 +158,18 @@ def test_float64():
         assert_close([ours], [theirs], rtol=1e-14)
 
 
-def test_precision_reaches_the_product():
-    lhs, rhs = normal(0, 2, 6, 6, 3), normal(1, 3, 3, 3, 4)
-    jaxpr = jax.make_jaxpr(
-        lambda x, k: conv_general_dilated(
+def test_precision_reaches_all_three_convolutions():
+    def ours(x, k):
+        return conv_general_dilated(
             x, k, (1, 1), "SAME", dimension_numbers=NHWC, precision="highest"
         )
-    )(lhs, rhs)
-    (dot,) = [eqn for eqn in jaxpr.jaxpr.eqns if eqn.primitive.name == "dot_general"]
-    assert dot.params["precision"] == (lax.Precision.HIGHEST, lax.Precision.HIGHEST)
+
+    found = convolutions(
+        lambda x, k: value_and_gradients(ours, x, k),
+        *(normal(0, 2, 6, 6, 3), normal(1, 3, 3, 3, 4)),
+    )
+    highest = (lax.Precision.HIGHEST, lax.Precision.HIGHEST)
+    assert [options["precision"] for options, _ in found] == [highest] * 3
 
 
 def test_vmap_over_kernels_equals_a_loop():

@@ -88,6 +88,7 @@ def listened(data):
     return data._replace(train=Stream(batches, data.train.size)), asked
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("groups", "sharing", "lanes"), [(4, 1, 1), (1, 2, 2)])
 def test_the_same_mini_batches_give_the_same_numbers_wherever_they_come_from(
     groups, sharing, lanes

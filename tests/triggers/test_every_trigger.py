@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from examples import arguments_of, rates
-from histories import changes, progress, verdicts
+from histories import changes, first_fires, progress
 
 import lrdecay
 from lrdecay.registry import FACTORIES, factory
@@ -35,6 +35,7 @@ SHORT = {
     "abel": {"turns": 3},
     "pflug": {"burn_in": 5},
     "stationarity": {"window": 3},
+    "stall": {"window": 2},
 }
 
 # A metric that falls, stops, jumps up, and falls again, with noise throughout; then one that rises.
@@ -65,9 +66,16 @@ def test_higher_is_better_where_the_negative_is_lower(name):
 
 @pytest.mark.parametrize("name", takes("grace"))
 def test_nothing_is_looked_at_in_the_grace(name):
-    seen = changes(name, HISTORY, grace=37, **SHORT[name])
+    trigger = getattr(lrdecay, name)
+    how = lrdecay.multiply(0.5)
+
+    def fires(values, grace):
+        schedule = lrdecay.loss_aware(1.0, when=trigger(grace=grace, **SHORT[name]), how=how)
+        return lrdecay.replay(schedule, dict.fromkeys(schedule.when.monitors, values)).fires
+
+    seen = fires(HISTORY, grace=37)
     assert not np.any(seen[:37])
-    np.testing.assert_array_equal(seen[37:], changes(name, HISTORY[37:], **SHORT[name]))
+    np.testing.assert_array_equal(seen[37:], fires(HISTORY[37:], grace=0))
 
 
 @pytest.mark.parametrize("name", takes("cooldown"))
@@ -91,7 +99,9 @@ def test_windows_on_a_large_offset_are_averaged_exactly(name):
     np.testing.assert_array_equal(changes(name, values + 2.0**20, **arguments), expected)
 
 
-@pytest.mark.parametrize("name", ["slope", "variance", "convergence", "divergence", "decline"])
+@pytest.mark.parametrize(
+    "name", ["slope", "variance", "convergence", "divergence", "decline", "stall"]
+)
 @pytest.mark.parametrize("scale", [2.0**-80, 2.0**80])
 def test_the_unit_of_the_metric_does_not_matter(name, scale):
     expected = changes(name, HISTORY, **SHORT[name])
@@ -138,8 +148,19 @@ def test_a_million_observations_cost_no_accuracy(gain, fires):
     assert np.flatnonzero(seen).tolist() == fires
 
 
-def test_a_sudden_end_of_progress_is_found_by_all_that_look_for_it():
-    values = progress(1500, noise=5e-4, stops=500)[0]
-    for name in ("plateau", "slope", "variance", "convergence", "cusum", "page_hinkley"):
-        first = np.flatnonzero(verdicts(getattr(lrdecay, name)(), values).change > 0)[0]
-        assert 500 <= first < 1300, name
+# The mean delay in which each finds that progress has stopped, at most.
+DELAYS = {
+    "plateau": 20,
+    "slope": 205,
+    "variance": 443,
+    "convergence": 260,
+    "cusum": 780,
+    "page_hinkley": 620,
+}
+
+
+@pytest.mark.parametrize("name", DELAYS)
+def test_a_sudden_end_of_progress_is_found_by_all_that_look_for_it(name):
+    values = progress(1500, noise=5e-4, seeds=40, stops=500)
+    assert np.all(first_fires(name, values[:, :500]) == 500)
+    assert np.mean(first_fires(name, values, first=500)) < DELAYS[name]

@@ -1,0 +1,1 @@
+"""Timing of compiled programs on a CPU, GPU or TPU."""
