@@ -165,8 +165,9 @@ def _average_pool_backward(shape: tuple[int, ...], gradient: Array) -> tuple[Arr
 _average_pool.defvjp(_average_pool_forward, _average_pool_backward)
 
 
-# Bytes of a convolution's result that stay in a core's cache next to what it is made of.
-_CACHE = 2**19
+# Bytes of features that stay in a core's cache, and of those computed at a time: their images,
+# gradients and the convolution's own workspace are next to them.
+_KEPT, _AT_A_TIME = 2**19, 2**17
 
 
 class _Block(nn.Module):
@@ -189,13 +190,13 @@ class _Block(nn.Module):
             y = conv_general_dilated(images, kernel, (1, 1), "SAME", dimension_numbers=layout)
             return _average_pool(nn.relu(checkpoint_name(y + bias[None, None, None], "features")))
 
-        bytes_each = x.nbytes // x.shape[0] // channels * self.features
-        sizes = [n for n in range(1, len(x) + 1) if len(x) % n == 0 and n * bytes_each <= _CACHE]
+        each = x.nbytes // len(x) // channels * self.features
+        sizes = [n for n in range(1, len(x) + 1) if len(x) % n == 0 and n * each <= _AT_A_TIME]
         size = max(sizes, default=1)
         if jax.default_backend() != "cpu" or size == len(x):
             return block(x)
-        # With few channels, the features cost less to compute again than to keep.
-        kept = ["features"] if channels > 4 else []
+        # With few channels, features cost less to compute again than to fetch from memory.
+        kept = ["features"] if channels > 4 or len(x) * each <= _KEPT else []
         policy = jax.checkpoint_policies.save_only_these_names(*kept)
         few = jax.checkpoint(block, policy=policy, prevent_cse=False)
         y = jax.lax.map(few, x.reshape(-1, size, *x.shape[1:]))
