@@ -186,14 +186,15 @@ def test_hears_a_metric_on_a_slower_clock_inside(name):
     state = tx.init(PARAMS)
     assert lrdecay.watched(state) == ("accuracy",)
     observe = jax.jit(lambda s, x: lrdecay.observe(s, accuracy=x))
+    update = jax.jit(tx.update)
     seen = []
     for epoch in range(3):
         for t in range(3):
-            _, state = tx.update(gradients(PARAMS, t), state, PARAMS)
+            _, state = update(gradients(PARAMS, t), state, PARAMS)
             seen.append(float(lrdecay.learning_rate(state)))
         state = observe(state, [0.4, 0.5, 0.6][epoch])  # lower would be better
     np.testing.assert_allclose(seen, [0.1] * 6 + [0.01] * 3, rtol=1e-6)
-    _, state = tx.update(gradients(PARAMS, 0), state, PARAMS)
+    _, state = update(gradients(PARAMS, 0), state, PARAMS)
     np.testing.assert_allclose(lrdecay.learning_rate(state), 0.001, rtol=1e-6)
     assert observe._cache_size() == 1
 

@@ -1,6 +1,7 @@
 """`lrdecay list`: every registered name."""
 
 import argparse
+import functools
 import inspect
 import shlex
 from collections.abc import Iterator
@@ -112,6 +113,7 @@ def entries(kind: str) -> Iterator[Entry]:
         yield entry
 
 
+@functools.cache
 def shape(example: str) -> str:
     """The rates of a schedule over a run, in block characters."""
     from lrdecay.cli.notation import section

@@ -78,12 +78,6 @@ def execute(study, path, on_progress=lambda arm, seed, steps: None, placement=AL
     return history, timing, folder
 
 
-@pytest.fixture(scope="module", autouse=True)
-def compiled_once(tmp_path_factory):
-    with tiny.compiled_once(tmp_path_factory.mktemp("compiled")):
-        yield
-
-
 @pytest.fixture(scope="module")
 def study():
     return plan(tiny.config(*CONFIG, arms=ARMS))
@@ -392,7 +386,7 @@ def test_stopped_time_and_again_it_still_arrives(short, uninterrupted, tmp_path)
     assert_bitwise_equal(history, uninterrupted)
 
 
-@pytest.mark.parametrize("n", range(2, 5))
+@pytest.mark.parametrize("n", [2, 3])
 @pytest.mark.parametrize("lanes", [1, 2])
 def test_a_wave_goes_on_from_its_snapshot(short, tmp_path, monkeypatch, n, lanes):
     """Four epochs of two runs at once are told of in pairs: 1 and 2, 3 and 4, and so on."""

@@ -16,12 +16,6 @@ from lrdecay.study.plan import plan
 STREAMED = "data.name=tiny:streamed"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def compiled_once(tmp_path_factory):
-    with tiny.compiled_once(tmp_path_factory.mktemp("compiled")):
-        yield
-
-
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     """A working directory with the file of a study."""

@@ -30,14 +30,14 @@ def said(trigger, n=20):
     return np.asarray(verdict.change).tolist(), np.asarray(verdict.reason).tolist()
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=6))
 def test_at_fires_at_the_given_steps_and_nowhere_else(steps):
     fires = np.flatnonzero(verdicts(lrdecay.at(steps), np.zeros(45)).change)
     assert fires.tolist() == sorted(set(steps))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.integers(1, 50))
 def test_every_fires_at_the_multiples(steps):
     assert np.flatnonzero(changes("every", np.zeros(45), steps=steps)).tolist() == list(
@@ -45,7 +45,7 @@ def test_every_fires_at_the_multiples(steps):
     )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(a=CHANGES, b=CHANGES, c=CHANGES)
 def test_any_of_does_what_the_first_that_does_something_says(a, b, c):
     parts = [scripted(a, Reason.PLATEAU), scripted(b, Reason.STEP), scripted(c, Reason.SLOPE)]
@@ -56,7 +56,7 @@ def test_any_of_does_what_the_first_that_does_something_says(a, b, c):
         assert reason[i] == (0 if who is None else (Reason.PLATEAU, Reason.STEP, Reason.SLOPE)[who])
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(a=CHANGES, b=CHANGES)
 def test_all_of_waits_for_the_last_and_then_for_all_again(a, b):
     change, reason = said(lrdecay.all_of([scripted(a, Reason.PLATEAU), scripted(b, Reason.STEP)]))
@@ -71,7 +71,7 @@ def test_all_of_waits_for_the_last_and_then_for_all_again(a, b):
             assert reason[i] == 0
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(script=CHANGES, most=st.integers(1, 6))
 def test_at_most_falls_silent_after_so_many_fires(script, most):
     change, reason = said(lrdecay.at_most(scripted(script, Reason.PLATEAU), most))
