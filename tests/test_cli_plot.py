@@ -18,6 +18,7 @@ optimizer = {name = "sgd"}
 [arms.flat]
 name = "constant"
 value = 0.5
+optimizer = {name = "adam"}
 [arms.halved]
 name = "linear"
 init_value = 0.5

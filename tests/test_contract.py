@@ -136,7 +136,7 @@ def test_the_rate_of_a_step_does_not_know_its_own_value(kind, name):
 
 
 @every_hearing_part
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     st.lists(
         st.one_of(st.floats(-1e3, 1e3, width=32), st.sampled_from(NONFINITE)),

@@ -16,6 +16,8 @@ import lrdecay
 
 NOISY = np.random.default_rng(0).normal(size=40).astype(np.float32)
 ODD = np.where(np.arange(40) % 7 == 3, np.nan, NOISY)
+# Without the schedules, most of which hear nothing.
+HEARING = [(kind, name) for kind, name in PARTS if kind != "schedule"]
 SOMETIMES = np.random.default_rng(1).random(40) < 0.6
 
 
@@ -26,13 +28,16 @@ def cut(patience=3, rtol=0.0, factor=0.1, monitor="value", base=0.1):
 
 def loop(schedule, rows):
     """The rates and fires of a history, and of the step to come: one Python call after another."""
+
+    @jax.jit
+    def step(state, row):
+        return schedule(state), schedule.update(state, **row)
+
     state, rates, fired = schedule.init(), [], []
-    for row in rows:
-        rates.append(float(schedule(state)))
-        state = schedule.update(state, **row)
+    for row in [*rows, dict.fromkeys(rows[-1])]:
+        rate, state = step(state, row)
+        rates.append(float(rate))
         fired.append(int(lrdecay.fires(state)))
-    rates.append(float(schedule(state)))
-    fired.append(int(lrdecay.fires(schedule.update(state, **dict.fromkeys(rows[-1])))))
     return np.asarray(rates, np.float32), np.asarray(fired)
 
 
@@ -61,7 +66,7 @@ def test_replay_equals_a_python_loop(kind, name):
     assert_same(lrdecay.replay(schedule, ODD), loop(schedule, [{"value": v} for v in ODD]))
 
 
-@pytest.mark.parametrize(("kind", "name"), PARTS, ids=lambda x: x)
+@pytest.mark.parametrize(("kind", "name"), HEARING, ids=lambda x: x)
 def test_a_missing_observation_is_none_at_all(kind, name):
     schedule = stateful(kind, name)
     rows = [{"value": v if p else None} for v, p in zip(ODD, SOMETIMES, strict=True)]

@@ -74,7 +74,7 @@ def _rates(text: str, steps: int | None, epochs: int | None) -> "dict[str, np.nd
         raw = read(path) | ({} if epochs is None else {"epochs": epochs})
         arms, where = _arms(path, raw, arm), "arms."
 
-    from lrdecay.study.plan import plan
+    from lrdecay.study.plan import parted, plan
     from lrdecay.study.sections import RunLength, build
 
     if raw and steps is None:
@@ -86,8 +86,8 @@ def _rates(text: str, steps: int | None, epochs: int | None) -> "dict[str, np.nd
         run = RunLength(steps // epochs, epochs)
     problems: list[str] = []
     schedules = {
-        name: build("schedule", described, f"{where}{name.partition(':')[0]}", problems, run)
-        for name, described in arms.items()
+        name: build("schedule", parted(arm)[0], f"{where}{name.partition(':')[0]}", problems, run)
+        for name, arm in arms.items()
     }
     if problems:
         raise ConfigError(problems)
