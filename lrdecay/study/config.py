@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 _BARE = re.compile(r"[\w.:/-]+")
+# A path with a quoted key, such as arms."0.1".value, may have any mark in the quotes.
+_SETTING = re.compile(r"""((?:"[^"]*"|[^"=])+)=(.*)""", re.DOTALL)
 
 
 class ConfigError(Exception):
@@ -36,17 +38,24 @@ def read(path: Path) -> dict[str, Any]:
 def override(raw: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
     """The configuration with `key.path=value` settings applied, each value read as TOML.
 
-    A bare word that is no TOML value is a string: `data.name=digits`.
+    A bare word that is no TOML value is a string: `data.name=digits`. The path is a TOML key, in
+    which a name with a dot or a space is quoted: `arms."0.1".value=0.2`.
 
     Raises:
-      ConfigError: a setting without `=`, or whose path runs through something that is no section.
+      ConfigError: a setting without `=`, whose path is no TOML key, or runs through something that
+        is no section.
     """
     problems = []
     for setting in settings:
-        path, equals, text = setting.partition("=")
-        if not equals or not path:
-            problems.append(f"an override must be key.path=value, got {setting!r}")
+        parts = _SETTING.fullmatch(setting)
+        keys = _keys(parts[1]) if parts else []
+        if not parts or not keys:
+            problems.append(
+                "an override must be key.path=value, keys with a space or another mark in double "
+                f"quotes, got {setting!r}"
+            )
             continue
+        path, text = parts.groups()
         try:
             value = tomllib.loads(f"value = {text}")["value"]
         except tomllib.TOMLDecodeError:
@@ -55,12 +64,25 @@ def override(raw: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
                 continue
             value = text
         try:
-            raw = _replaced(raw, path.split("."), value)
+            raw = _replaced(raw, keys, value)
         except TypeError as error:
             problems.append(str(error))
     if problems:
         raise ConfigError(problems)
     return raw
+
+
+def _keys(path: str) -> list[str]:
+    """The parts of a TOML key with dots; none where it is no TOML key."""
+    keys: list[str] = []
+    try:
+        section: Any = tomllib.loads(f"{path} = 0")
+    except tomllib.TOMLDecodeError:
+        return keys
+    while isinstance(section, dict):
+        [(key, section)] = section.items()
+        keys.append(key)
+    return keys
 
 
 def _replaced(

@@ -111,11 +111,21 @@ def test_later_overrides_win():
     assert override({"a": 1}, ["a=2", "a=3", "b.c=4", "b.d=5"]) == {"a": 3, "b": {"c": 4, "d": 5}}
 
 
+def test_a_key_in_quotes_may_have_any_mark():
+    raw = {"arms": {"rate = 0.1": {"value": 0.1}, "b": {}}}
+    found = override(raw, ['arms."rate = 0.1".value=0.2', 'arms."c.d" = {e = 1}'])
+    assert found["arms"] == {"rate = 0.1": {"value": 0.2}, "b": {}, "c.d": {"e": 1}}
+
+
 def test_every_bad_override_is_told():
-    settings = ["epochs", "=3", "seeds=", "data.name='x", "epochs.x=1", "batch_size=8"]
+    no_path = ["epochs", "=3", "a..b=3", "a b=3"]
+    settings = [*no_path, "seeds=", "data.name='x", "epochs.x=1", "batch_size=8"]
     assert problems_of(override, {"epochs": 2}, settings) == (
-        "an override must be key.path=value, got 'epochs'",
-        "an override must be key.path=value, got '=3'",
+        *(
+            "an override must be key.path=value, keys with a space or another mark in double "
+            f"quotes, got {setting!r}"
+            for setting in no_path
+        ),
         "seeds must be a TOML value or a bare word, got ''",
         'data.name must be a TOML value or a bare word, got "\'x"',
         "epochs.x: epochs must be a section, got 2",
