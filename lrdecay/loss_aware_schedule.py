@@ -4,6 +4,7 @@ It satisfies `optax.schedules.StatefulSchedule`, and so can itself be the base o
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from optax.schedules import StatefulSchedule
 
 from lrdecay.arguments import checked
 from lrdecay.decays import Decay
+from lrdecay.packing import Packed, pack, unpack, vector
 from lrdecay.schedules import RateOrSchedule, as_schedule
 from lrdecay.triggers.protocol import WORDS, Observation, Reason, Trigger, select, strict
 
@@ -26,18 +28,15 @@ class Inbox(NamedTuple):
     """Values of one metric that have come in since the step before.
 
     Attributes:
-      total: sum of the finite ones, f32[].
-      count: number of the finite ones, i32[].
-      nonfinite: number of the others, i32[].
+      values: sum of the finite ones, their number, and that of the others, f32[3]. Up to 2^24,
+        float32 counts exactly.
     """
 
-    total: jax.Array
-    count: jax.Array
-    nonfinite: jax.Array
+    values: jax.Array
 
 
 def _empty() -> Inbox:
-    return Inbox(jnp.zeros((), jnp.float32), jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32))
+    return Inbox(jnp.zeros(3, jnp.float32))
 
 
 def put(inbox: Inbox, name: str, value: ArrayLike) -> Inbox:
@@ -53,20 +52,21 @@ def put(inbox: Inbox, name: str, value: ArrayLike) -> Inbox:
         raise TypeError(f"{name} must be a real number, got {array.dtype}")
     x = array.astype(jnp.float32)
     finite = jnp.isfinite(x)
-    return Inbox(
-        total=inbox.total + jnp.where(finite, x, 0.0),
-        count=inbox.count + finite.astype(jnp.int32),
-        nonfinite=inbox.nonfinite + (~finite).astype(jnp.int32),
-    )
+    one = finite.astype(jnp.float32)
+    more = vector([jnp.where(finite, x, 0.0), one, 1 - one])
+    return Inbox(inbox.values + jnp.broadcast_to(more, inbox.values.shape))
 
 
 def _read(inbox: Inbox) -> Observation:
-    mean = inbox.total / jnp.maximum(inbox.count, 1).astype(jnp.float32)
+    total, count, nonfinite = jnp.unstack(inbox.values)
+    mean = total / jnp.maximum(count, 1)
     # Finite values may add up to more than float32 holds.
-    present = (inbox.count > 0) & jnp.isfinite(mean)
-    overflowed = (inbox.count > 0) & ~present
+    present = (count > 0) & jnp.isfinite(mean)
+    overflowed = (count > 0) & ~present
     return Observation(
-        jnp.where(present, mean, 0.0), present, inbox.nonfinite + overflowed.astype(jnp.int32)
+        jnp.where(present, mean, 0.0),
+        present,
+        nonfinite.astype(jnp.int32) + overflowed.astype(jnp.int32),
     )
 
 
@@ -105,8 +105,8 @@ class Cause(NamedTuple):
         return WORDS[Reason(int(self.reason))].format(*map(float, self.evidence))
 
 
-class LossAwareState(NamedTuple):
-    """State of a loss-aware schedule.
+class Memory(NamedTuple):
+    """What a loss-aware schedule remembers from one step to the next.
 
     Attributes:
       count: index of the next step, i32[]; stays at its largest value rather than wrap round.
@@ -115,9 +115,7 @@ class LossAwareState(NamedTuple):
       nonfinite: values that were NaN or infinite so far, i32[].
       cause: why `fires` last changed.
       decision: what the rate of the last step was made of; of step 0 before the first.
-      inbox: what has come in since the step before, by metric.
       trigger: state of the trigger.
-      base: state of the base; `()` for a base that is a function of the step.
     """
 
     count: jax.Array
@@ -126,9 +124,43 @@ class LossAwareState(NamedTuple):
     nonfinite: jax.Array
     cause: Cause
     decision: Decision
-    inbox: dict[str, Inbox]
     trigger: Any
+
+
+_INT: Any = jax.ShapeDtypeStruct((), jnp.int32)
+_FLOAT: Any = jax.ShapeDtypeStruct((), jnp.float32)
+# What of it is the same for all triggers.
+_COMMON = Memory(
+    *(_INT, _INT, _INT, _INT),
+    cause=Cause(_INT, _INT, (_FLOAT, _FLOAT)),
+    decision=Decision(_FLOAT, _FLOAT, _FLOAT, _INT),
+    trigger=(),
+)
+
+
+class LossAwareState(NamedTuple):
+    """State of a loss-aware schedule.
+
+    Attributes:
+      packed: a `Memory`, in few arrays; `LossAware.memory` unpacks it.
+      inbox: what has come in since the step before, by metric.
+      base: state of the base; `()` for a base that is a function of the step.
+    """
+
+    packed: Packed
+    inbox: dict[str, Inbox]
     base: Any
+
+    @property
+    def memory(self) -> Memory:
+        """What the schedule remembers, without the trigger, which alone knows its state's form."""
+        return unpack(self.packed, _COMMON, first=True)
+
+    def at_step(self, step: ArrayLike) -> "LossAwareState":
+        """The state with its clock set."""
+        # Through tree.map, which opens NNX's variables where there are any. The count comes first.
+        ints = jax.tree.map(lambda x: jnp.asarray(x).at[..., 0].set(step), self.packed.ints)
+        return self._replace(packed=self.packed._replace(ints=ints))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,55 +175,60 @@ class LossAware:
     def _stateful(self) -> bool:
         return isinstance(self.base, StatefulSchedule)
 
+    def _blank(self) -> Memory:
+        zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), _COMMON)
+        return zeros._replace(trigger=self.when.init())
+
+    @functools.cached_property
+    def _form(self) -> Memory:
+        return jax.eval_shape(self._blank)
+
+    def _state(self, memory: Memory, inbox: dict[str, Inbox], base: Any) -> LossAwareState:
+        return LossAwareState(pack(memory, self._form), inbox, base)
+
+    def memory(self, state: LossAwareState) -> Memory:
+        """What is in a state, by name.
+
+        Raises:
+          ValueError: the state is of another schedule.
+        """
+        return unpack(state.packed, self._form)
+
     def init(self) -> LossAwareState:
         """The state before the first step."""
+        memory, base = self._blank(), self.base.init() if self._stateful else ()
+        rate = self._base_rate(base, memory.count, {})
+        memory = memory._replace(decision=self._decide(memory, rate, memory.decision.reason)[1])
+        return self._state(memory, {name: _empty() for name in self.when.monitors}, base)
 
-        # Each number is a buffer of its own, so that a training step may donate the state.
-        def zero() -> jax.Array:
-            return jnp.zeros((), jnp.int32)
-
-        def none() -> jax.Array:
-            return jnp.zeros((), jnp.float32)
-
-        state = LossAwareState(
-            count=zero(),
-            fires=zero(),
-            since=zero(),
-            nonfinite=zero(),
-            cause=Cause(zero(), zero(), (none(), none())),
-            decision=Decision(none(), none(), none(), zero()),
-            inbox={name: _empty() for name in self.when.monitors},
-            trigger=self.when.init(),
-            base=self.base.init() if self._stateful else (),
-        )
-        return state._replace(decision=self._decide(state, zero(), {})[1])
-
-    def _settle(self, state: LossAwareState) -> tuple[LossAwareState, jax.Array]:
+    def _settle(self, state: LossAwareState) -> tuple[Memory, jax.Array]:
         """Hands what is in the inbox to the trigger (one mean, one observation); and a reason."""
+        memory = self.memory(state)
         observed = {name: _read(inbox) for name, inbox in state.inbox.items()}
-        trigger, verdict = self.when.update(state.trigger, state.count, observed)
+        trigger, verdict = self.when.update(memory.trigger, memory.count, observed)
         verdict = strict(verdict)
-        fires = jnp.minimum(state.fires + verdict.change, self.how.most)
-        changed = fires != state.fires
+        fires = jnp.minimum(memory.fires + verdict.change, self.how.most)
+        changed = fires != memory.fires
         nonfinite = sum((o.nonfinite for o in observed.values()), start=jnp.zeros((), jnp.int32))
         quiet = jnp.where(nonfinite > 0, int(Reason.NONFINITE), verdict.reason)
         reason = jnp.where(verdict.change != 0, int(Reason.FLOOR), quiet)
-        cause = Cause(fires - state.fires, verdict.reason, verdict.evidence)
-        settled = state._replace(
+        cause = Cause(fires - memory.fires, verdict.reason, verdict.evidence)
+        settled = memory._replace(
             fires=fires,
-            since=jnp.where(changed, 0, state.since),
-            nonfinite=state.nonfinite + nonfinite,
-            cause=select(changed, cause, state.cause),
-            inbox={name: _empty() for name in state.inbox},
+            since=jnp.where(changed, 0, memory.since),
+            nonfinite=memory.nonfinite + nonfinite,
+            cause=select(changed, cause, memory.cause),
             trigger=trigger,
         )
         return settled, jnp.where(changed, verdict.reason, reason)
 
+    def _base_rate(self, base: Any, count: jax.Array, extra_args: dict[str, Any]) -> ArrayLike:
+        return self.base(base, **extra_args) if self._stateful else self.base(count)
+
     def _decide(
-        self, settled: LossAwareState, reason: jax.Array, extra_args: dict[str, Any]
+        self, settled: Memory, base: ArrayLike, reason: jax.Array
     ) -> tuple[jax.Array, Decision]:
         """The rate in full precision, and what it is made of."""
-        base = self.base(settled.base, **extra_args) if self._stateful else self.base(settled.count)
         dtype = jnp.result_type(float)
         factor = self.how(settled.fires, settled.since)
         rate = jnp.asarray(base, dtype) * jnp.asarray(factor, dtype)
@@ -200,10 +237,20 @@ class LossAware:
 
     def __call__(self, state: LossAwareState, **extra_args: Any) -> jax.Array:
         """The rate of the next step, known before that step runs."""
-        return self._decide(*self._settle(state), extra_args)[0]
+        settled, reason = self._settle(state)
+        base = self._base_rate(state.base, settled.count, extra_args)
+        return self._decide(settled, base, reason)[0]
 
     def update(self, state: LossAwareState, **extra_args: Any) -> LossAwareState:
         """The state after a step. Values given here act in the step after.
+
+        Raises:
+          TypeError: the trigger watches the loss, and no `value` is among `extra_args`.
+        """
+        return self.step(state, **extra_args)[1]
+
+    def step(self, state: LossAwareState, **extra_args: Any) -> tuple[jax.Array, LossAwareState]:
+        """The rate of the next step and the state after it: a call and `update` in one.
 
         Raises:
           TypeError: the trigger watches the loss, and no `value` is among `extra_args`.
@@ -217,20 +264,28 @@ class LossAware:
                 "(give the loss another name by monitor= and use lrdecay.observe there)"
             )
         settled, reason = self._settle(state)
-        inbox = {
-            name: box if extra_args.get(name) is None else put(box, name, extra_args[name])
-            for name, box in settled.inbox.items()
-        }
-        base = self.base.update(settled.base, **extra_args) if self._stateful else ()
+        given = {name: extra_args.get(name) for name in state.inbox}
+        inbox = {n: _empty() if x is None else put(_empty(), n, x) for n, x in given.items()}
+        if self._stateful:
+            base_rate, base = advance(self.base, state.base, **extra_args)
+        else:
+            base_rate, base = self.base(settled.count), ()
         if isinstance(base, LossAwareState):
-            reason = jnp.where(reason == 0, base.decision.reason, reason)
-        return settled._replace(
+            reason = jnp.where(reason == 0, base.memory.decision.reason, reason)
+        rate, decision = self._decide(settled, base_rate, reason)
+        memory = settled._replace(
             count=jnp.asarray(optax.safe_increment(settled.count)),
             since=jnp.asarray(optax.safe_increment(settled.since)),
-            decision=self._decide(settled, reason, extra_args)[1],
-            inbox=inbox,
-            base=base,
+            decision=decision,
         )
+        return rate, self._state(memory, inbox, base)
+
+
+def advance(schedule: StatefulSchedule, state: Any, **extra_args: Any) -> tuple[ArrayLike, Any]:
+    """The rate of the next step and the state after it, for any schedule with a state."""
+    if isinstance(schedule, LossAware):
+        return schedule.step(state, **extra_args)
+    return schedule(state, **extra_args), schedule.update(state, **extra_args)
 
 
 @checked

@@ -115,9 +115,9 @@ def decision(opt_state: optax.OptState) -> Decision | dict[str, Decision]:
 
     def of(node: LearningRateState | LossAwareState) -> Decision:
         if isinstance(node, LossAwareState):
-            return node.decision
+            return node.memory.decision
         if isinstance(node.schedule, LossAwareState):
-            made = node.schedule.decision
+            made = node.schedule.memory.decision
             return made._replace(rate=made.rate * node.factor, factor=made.factor * node.factor)
         rate, schedule = node.learning_rate, jnp.int32(Reason.SCHEDULE)
         return Decision(rate, rate / node.factor, node.factor, schedule)
@@ -127,19 +127,20 @@ def decision(opt_state: optax.OptState) -> Decision | dict[str, Decision]:
 
 def _in_words(state: LossAwareState, rate: Any, factor: Any) -> str:
     """What a loss-aware schedule has decided, in a few sentences."""
-    made, cause = state.decision, state.cause
-    said = [f"rate {rate:.4g} = {made.base:.4g} x {factor:.4g}."]
+    known = state.memory
+    cause = known.cause
+    said = [f"rate {rate:.4g} = {known.decision.base:.4g} x {factor:.4g}."]
     if cause.change == 0:
-        said.append(f"Not cut in {state.count} steps.")
+        said.append(f"Not cut in {known.count} steps.")
     else:
-        number = f" {state.fires}" if state.fires > 0 else ""
+        number = f" {known.fires}" if known.fires > 0 else ""
         what = f"Cut{number}" if cause.change > 0 else "Raised"
-        said.append(f"{what} at step {state.count - state.since}: {cause.words}.")
-    if state.nonfinite:
-        said.append(f"Non-finite values so far: {state.nonfinite}.")
+        said.append(f"{what} at step {known.count - known.since}: {cause.words}.")
+    if known.nonfinite:
+        said.append(f"Non-finite values so far: {known.nonfinite}.")
     if isinstance(state.base, LossAwareState):
-        inner = state.base
-        said.append(f"The base: {_in_words(inner, inner.decision.rate, inner.decision.factor)}")
+        inner = state.base.memory.decision
+        said.append(f"The base: {_in_words(state.base, inner.rate, inner.factor)}")
     return " ".join(said)
 
 
@@ -169,7 +170,7 @@ def fires(opt_state: optax.OptState) -> jax.Array:
     """How often the triggers in a state have fired, all together, i32[]."""
     nodes = jax.tree.leaves(opt_state, is_leaf=lambda x: isinstance(x, LossAwareState))
     states = [node for node in nodes if isinstance(node, LossAwareState)]
-    return sum((s.fires + fires(s.base) for s in states), start=jnp.zeros((), jnp.int32))
+    return sum((s.memory.fires + fires(s.base) for s in states), start=jnp.zeros((), jnp.int32))
 
 
 def _inboxes(opt_state: optax.OptState) -> tuple[list[tuple[str | None, Any]], Any]:
@@ -259,12 +260,11 @@ def set_factor(opt_state: optax.OptState, factor: Positive) -> optax.OptState:
 
 def _at_step(schedule: Any, step: ArrayLike) -> Any:
     """The state of a schedule with its clock set; a nested one has the same clock."""
-    if "count" not in getattr(schedule, "_fields", ()):
-        return schedule
-    moved = schedule._replace(count=jnp.asarray(step, jnp.int32))
-    if isinstance(moved, LossAwareState):
-        moved = moved._replace(base=_at_step(moved.base, step))
-    return moved
+    if isinstance(schedule, LossAwareState):
+        return schedule.at_step(step)._replace(base=_at_step(schedule.base, step))
+    if "count" in getattr(schedule, "_fields", ()):
+        return schedule._replace(count=jnp.asarray(step, jnp.int32))
+    return schedule
 
 
 @checked

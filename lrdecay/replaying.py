@@ -11,7 +11,7 @@ from optax.schedules import StatefulSchedule, WrappedSchedule
 
 from lrdecay import fires, observe, watched
 from lrdecay.arguments import INT32_MAX
-from lrdecay.loss_aware_schedule import LOSS, Cause, LossAwareState
+from lrdecay.loss_aware_schedule import LOSS, Cause, LossAwareState, advance
 from lrdecay.schedules import RateOrSchedule, as_schedule
 from lrdecay.triggers import Reason
 from lrdecay.triggers.protocol import select
@@ -93,11 +93,10 @@ def _run(
     def step(state: Any, row: tuple[Mapping[str, Any], Mapping[str, Any]]) -> tuple[Any, Replay]:
         now, there = row
         known = {name: None if name in there else value for name, value in now.items()}
-        new = schedule.update(state, **known)
-        rate = jnp.asarray(schedule(state, **known), jnp.result_type(float))
+        rate, new = advance(schedule, state, **known)
         aware = isinstance(new, LossAwareState)
-        reason = new.decision.reason if aware else jnp.int32(Reason.SCHEDULE)
-        decided = Replay(rate, fires(new), reason, _cause(new))
+        reason = new.memory.decision.reason if aware else jnp.int32(Reason.SCHEDULE)
+        decided = Replay(jnp.asarray(rate, jnp.result_type(float)), fires(new), reason, _cause(new))
         for name in (name for name in watched(new) if name in there):
             heard = observe(new, **{name: now[name]})
             new = jax.tree.map(lambda h, n, p=there[name]: jnp.where(p, h, n), heard, new)
@@ -114,8 +113,9 @@ def _cause(state: Any) -> Cause:
     cause = Cause(jnp.int32(0), jnp.int32(Reason.SCHEDULE), (none, none))
     since = jnp.int32(INT32_MAX)
     while isinstance(state, LossAwareState):
-        later = (state.cause.change != 0) & (state.since < since)
-        since, cause = select(later, (state.since, state.cause), (since, cause))
+        known = state.memory
+        later = (known.cause.change != 0) & (known.since < since)
+        since, cause = select(later, (known.since, known.cause), (since, cause))
         state = state.base
     return cause
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 from optax.schedules import StatefulSchedule, WrappedSchedule
 
+from lrdecay.loss_aware_schedule import advance
 from lrdecay.optimizer_state import LearningRateState, watched
 from lrdecay.schedules import RateOrSchedule, as_schedule
 from lrdecay.signals import GRAD_ALIGNMENT, signals
@@ -42,13 +43,14 @@ def _transformation(
     ) -> tuple[optax.Updates, LearningRateState]:
         wanted = watched(state.schedule)
         heard = extra_args | signals(wanted, updates, params, state.last_grads)
-        rate = jnp.asarray(rate_of(state.schedule, **heard))
+        rate, schedule_state = advance(rate_of, state.schedule, **heard)
+        rate = jnp.asarray(rate)
         rate *= state.factor.astype(rate.dtype)
         new, inner = at(rate).update(updates, state.inner, params, **extra_args)
         return new, LearningRateState(
             learning_rate=rate.astype(jnp.float32),
             factor=state.factor,
-            schedule=rate_of.update(state.schedule, **heard),
+            schedule=schedule_state,
             inner=inner,
             last_grads=updates if GRAD_ALIGNMENT in wanted else (),
         )

@@ -77,7 +77,7 @@ def test_what_is_refused():
     with pytest.raises(ValueError, match=r"version must be an integer in \[1, 1\], got 2"):
         lrdecay.from_dict(state, saved | {"version": 2})
     plain = lrdecay.scale_by_learning_rate(0.1).init(PARAMS)
-    with pytest.raises(ValueError, match=r"not in both: .*schedule/trigger/rule/best"):
+    with pytest.raises(ValueError, match=r"not in both: .*schedule/packed/floats"):
         lrdecay.from_dict(plain, saved)
     wrong = {**saved["state"], "factor": [1.0, 2.0]}
     with pytest.raises(ValueError, match=r"factor must be of shape \(\), got \(2,\)"):

@@ -225,7 +225,7 @@ def test_triggers_hear_the_norms_of_gradient_and_parameters():
         state = tx.init(PARAMS)
         for _ in range(2):
             _, state = tx.update(optax.tree.scale(2.0, PARAMS), state, PARAMS)
-        np.testing.assert_allclose(state.schedule.cause.evidence[0], norm, rtol=1e-6)
+        np.testing.assert_allclose(state.schedule.memory.cause.evidence[0], norm, rtol=1e-6)
 
 
 def test_triggers_hear_the_product_of_successive_gradients():
@@ -234,7 +234,7 @@ def test_triggers_hear_the_product_of_successive_gradients():
     seen = []
     for scale in (1.0, -2.0, 3.0, 0.0):
         _, state = tx.update(optax.tree.scale(scale, PARAMS), state, PARAMS)
-        seen.append(float(state.schedule.cause.evidence[0]))
+        seen.append(float(state.schedule.memory.cause.evidence[0]))
     np.testing.assert_allclose(seen, [0.0, 0.0, -30.0, -90.0], rtol=1e-6)
     assert lrdecay.scale_by_learning_rate(0.1).init(PARAMS).last_grads == ()
 

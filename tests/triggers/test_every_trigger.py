@@ -130,7 +130,7 @@ def test_says_why_in_words(name):
     )
     state, _ = rates(schedule, HISTORY)
     reason = Reason[name.upper()]
-    assert state.cause.reason == reason
+    assert state.memory.cause.reason == reason
     pattern = re.sub(r"\\{[^}]*\\}", "-?[0-9.e+-]+", re.escape(WORDS[reason]))
     assert re.search(rf"at step \d+: {pattern}\.", lrdecay.explain(state))
 

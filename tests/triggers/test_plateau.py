@@ -203,9 +203,9 @@ def test_an_extreme_finite_value_does_not_break_the_state():
     for value in (huge, huge, -huge, 1.0):
         state = lrdecay.observe(state, value=value)
     state = schedule.update(state, value=None)
-    for leaf in jax.tree.leaves(state.trigger):
+    for leaf in jax.tree.leaves(schedule.memory(state).trigger):
         assert not np.isnan(leaf)
-    assert state.nonfinite == 1  # two of them add up to infinity
+    assert state.memory.nonfinite == 1  # two of them add up to infinity
 
 
 def test_restored_with_a_smaller_patience_it_still_fires():

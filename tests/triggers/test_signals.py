@@ -53,5 +53,5 @@ def test_one_cut_at_the_noise_floor_lowers_it_by_the_factor(when, start, name):
     assert 40 < cut < 3000
     assert np.mean(losses[cut - 20 : cut]) < 2 * floor_of(RATE)
     np.testing.assert_allclose(np.mean(losses[-2000:]), floor_of(0.1 * RATE), rtol=0.15)
-    assert opt_state.schedule.cause.reason == lrdecay.Reason[name]
+    assert opt_state.schedule.memory.cause.reason == lrdecay.Reason[name]
     assert "Cut 1 at step" in lrdecay.explain(opt_state)
