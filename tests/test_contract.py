@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 import lrdecay
 from lrdecay.arguments import number
+from lrdecay.loss_aware_schedule import advance
 from lrdecay.registry import factory
 
 NOISY = np.random.default_rng(0).normal(size=40).astype(np.float32)
@@ -54,8 +55,8 @@ def loop(schedule, values):
     """The oracle of the scan: one Python step after another, outside of jit."""
     state, seen = schedule.init(), []
     for value in values:
-        seen.append(np.asarray(schedule(state)))
-        state = schedule.update(state, value=value)
+        rate, state = advance(schedule, state, value=value)
+        seen.append(np.asarray(rate))
     return state, np.stack(seen)
 
 
@@ -195,8 +196,9 @@ def test_every_number_may_be_traced_and_vmapped(kind, name):
         lanes = [{}]
         for p in sorted(changed):
             other = traceable(kind, name, p, value_for(marks[p]))
-            half = other // 2 + 1 if marks[p].kind is int else other / 2
-            lanes += [{p: other.tolist()}, {p: half.tolist()}]
+            if np.array_equal(other, arguments[p]):
+                other = other // 2 + 1 if marks[p].kind is int else other / 2
+            lanes.append({p: other.tolist()})
         if changed != given_always:
             lanes = lanes[1:]
         batch = {
