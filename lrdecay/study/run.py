@@ -1,5 +1,6 @@
 """Running a plan: every arm with every seed, saved on the way, so that it can stop and resume."""
 
+import contextlib
 import dataclasses
 import json
 import platform
@@ -19,6 +20,7 @@ from lrdecay.study.plan import Plan
 from lrdecay.study.snapshot import Pair, Snapshot, load, save
 from lrdecay.training.arms import stack
 from lrdecay.training.data import DataError, Dataset
+from lrdecay.training.engine import Score
 from lrdecay.training.hosts import agreed, fetch, is_first, wait
 from lrdecay.training.placement import Placement
 from lrdecay.training.streamed_wave import make_streamed_wave
@@ -88,22 +90,22 @@ def run(
       data: the plan's data set, loaded.
       folder: the study's folder, opened.
       placement: where the runs are computed.
-      on_progress: told of every epoch that is done, and of those found on disk.
+      on_progress: told of the steps that are done, part by part, and of those found on disk.
 
     Raises:
       ConfigError: a streamed data set fails; the runs on disk stay.
     """
     start = time.perf_counter()
-    compile_seconds, epochs = 0.0, 0
+    compile_seconds, steps = 0.0, 0
 
-    def told(pair: Pair, epochs: int) -> None:
-        on_progress(plan.arms[pair[0]].name, pair[1], epochs * plan.run.steps_per_epoch)
+    def told(pair: Pair, steps: int) -> None:
+        on_progress(plan.arms[pair[0]].name, pair[1], steps)
 
     for arms in plan.groups:
         pairs = [(arm, seed) for arm in arms for seed in plan.config.seed_list]
         missing = [pair for pair in pairs if not _run_file(folder, pair).exists()]
         for pair in set(pairs) - set(missing):
-            told(pair, plan.config.epochs)
+            told(pair, plan.run.steps)
         if not missing:
             continue
         wave = programs(plan, arms, data, placement)
@@ -114,13 +116,12 @@ def run(
             except DataError as error:
                 raise ConfigError([f"data: {error}"]) from error
             missing = [pair for pair in missing if pair not in done]
-            epochs += trained
+            steps += trained
     history = _gather(plan, folder)
     if is_first():
         _write(plan, folder, history)
     wait("every run has been read")
     total = time.perf_counter() - start
-    steps = epochs * plan.run.steps_per_epoch
     return history, Timing(compile_seconds, total - compile_seconds, steps)
 
 
@@ -163,38 +164,47 @@ def _train(
     """One wave from its start, or its snapshot, to the files of its runs.
 
     Returns:
-      The runs, and how many epochs of them were computed.
+      The runs, and how many steps of them were computed.
     """
 
     def filled(pairs: Sequence[Pair]) -> list[Pair]:
         """As many as a wave has: the first stands in for what there is too little of."""
         return [*pairs, *[pairs[0]] * (wave.placement.at_once - len(pairs))]
 
-    pairs = missing[: wave.placement.at_once]
+    pairs, per_epoch = missing[: wave.placement.at_once], plan.run.steps_per_epoch
     arm, seed = np.array([(arms.index(a), seed) for a, seed in filled(pairs)], np.int32).T
     under_way = wave.start.call(wave.own(Run(arm, seed)), wave.shared)
-    steps, scores = [], []
+    steps, recent = [], []
+    empty: Any = np.zeros((2, wave.placement.at_once, 0), np.float32)
+    scores = [Score(*empty)]
     snapshot = load(folder.snapshot, missing, like=under_way)
-    if snapshot is not None:
+    if snapshot is not None and wave.begins_at(snapshot.steps.loss.shape[1] % per_epoch):
         pairs = snapshot.pairs[: wave.placement.at_once]
         snapshot = snapshot.of(filled(pairs))
         under_way = wave.own(snapshot.under_way)
         steps, scores = [snapshot.steps], [snapshot.scores]
-        for pair in pairs:
-            told(pair, scores[0].loss.shape[1])
-    begun = sum(score.loss.shape[1] for score in scores)
+    begun = done = sum(part.loss.shape[1] for part in steps)
+    for pair in pairs if begun else ():
+        told(pair, begun)
     saved = time.monotonic()
-    for epoch in range(begun, plan.config.epochs):
-        under_way, record, score = wave.train_epoch(under_way, epoch)
-        steps.append(record)
-        scores.append(jax.tree.map(lambda x: x[:, None], score))
-        for pair in pairs:
-            told(pair, 1)
-        if agreed(time.monotonic() - saved > SNAPSHOT_SECONDS):
-            now = Snapshot(tuple(filled(pairs)), fetch(under_way), joined(steps), joined(scores))
-            if is_first():
-                save(folder.snapshot, now.of(pairs))
-            saved = time.monotonic()
+    for epoch in range(begun // per_epoch, plan.config.epochs):
+        with contextlib.closing(wave.train_epoch(under_way, epoch, done % per_epoch)) as parts:
+            for under_way, record, score in parts:
+                recent.append(record)
+                done += record.loss.shape[1]
+                for pair in pairs:
+                    told(pair, record.loss.shape[1])
+                due = agreed(time.monotonic() - saved > SNAPSHOT_SECONDS)
+                if due or score is not None:
+                    steps += fetch(recent)
+                    recent.clear()
+                if score is not None:
+                    scores.append(jax.tree.map(lambda x: x[:, None], fetch(score)))
+                if due:
+                    now = (fetch(under_way), joined(steps), joined(scores))
+                    if is_first():
+                        save(folder.snapshot, Snapshot(tuple(filled(pairs)), *now).of(pairs))
+                    saved = time.monotonic()
     final = wave.final_scores(under_way)
     columns = joined(steps)._asdict()
     for prefix, score in (("val", joined(scores)), ("train", final.train), ("test", final.test)):
@@ -207,7 +217,7 @@ def _train(
     if is_first():
         folder.snapshot.unlink(missing_ok=True)
     wait("the runs are on disk")
-    return pairs, len(pairs) * (plan.config.epochs - begun)
+    return pairs, len(pairs) * (done - begun)
 
 
 def _gather(plan: Plan, folder: Folder) -> History:

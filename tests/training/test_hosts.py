@@ -13,6 +13,24 @@ import tiny
 from lrdecay.training.hosts import connect
 
 TESTS = Path(__file__).parents[1]
+# A stream that writes down the seeds and epochs that a process asks of it.
+HEARD = """
+import dataclasses
+import jax
+import tiny
+from lrdecay.training.streaming import Stream
+
+def streamed():
+    source = tiny.streamed()
+    def load():
+        data = source.load()
+        def batches(seed, epoch, batch_size):
+            with open(f"asked-{jax.process_index()}", "a") as file:
+                print(seed, epoch, file=file)
+            return data.train.batches(seed, epoch, batch_size)
+        return data._replace(train=Stream(batches, data.train.size))
+    return dataclasses.replace(source, load=load)
+"""
 DEVICES = {"JAX_NUM_CPU_DEVICES": "2"}
 
 
@@ -47,11 +65,12 @@ def history(folder):
     [
         ("tiny:data", ()),
         ("tiny:data", ("placement.groups=1", "placement.sharing=4")),
-        ("tiny:streamed", ("placement.groups=2", "placement.sharing=2")),
+        ("heard:streamed", ("placement.groups=2", "placement.sharing=2")),
     ],
 )
 def test_two_processes_are_as_one(tmp_path, data, placement):
     (tmp_path / "study.toml").write_text(tiny.TOML)
+    (tmp_path / "heard.py").write_text(HEARD)
     study = ("seeds=4", f"data.name={data}")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -63,6 +82,12 @@ def test_two_processes_are_as_one(tmp_path, data, placement):
     first, second = map(end, both)
     assert "constant: done" in first
     assert "constant" not in second
+    if data == "heard:streamed":
+        # Runs go to the processes by turns. The first mini-batch of all is a check of the data.
+        for index in (0, 1):
+            asked = (tmp_path / f"asked-{index}").read_text().splitlines()
+            epochs = [f"{seed} {epoch}" for seed in (index, index + 2) for epoch in (0, 1, 2, 0)]
+            assert asked == ["0 0", *epochs]
     end(start(tmp_path, "one", *study, JAX_NUM_CPU_DEVICES="4"))
     for name, array in history(tmp_path / "one").items():
         np.testing.assert_allclose(history(tmp_path / "two")[name], array, rtol=1e-4, atol=1e-6)
