@@ -4,7 +4,7 @@ import abc
 import dataclasses
 import itertools
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from typing import Any, NamedTuple
 
 import jax
@@ -93,11 +93,6 @@ def compiled(function: Callable[..., Any], *arguments: Any, **options: Any) -> P
     program = lowered.compile()
     clock.append(time.perf_counter())
     return Program(program, *(after - before for before, after in itertools.pairwise(clock)))
-
-
-def joined(parts: Sequence[Any]) -> Any:
-    """What has come in one after the other, [runs, some] each, as one."""
-    return jax.tree.map(lambda *x: np.concatenate(x, axis=1), *parts)
 
 
 class Part(NamedTuple):

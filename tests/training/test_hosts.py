@@ -31,6 +31,11 @@ def streamed():
         return data._replace(train=Stream(batches, data.train.size))
     return dataclasses.replace(source, load=load)
 """
+HALVING = (
+    "arms.slow={name='constant', value=1e-3}",
+    "arms.fast={name='constant', value=0.3}",
+    "successive_halving={min_epochs=1, reduction_factor=2}",
+)
 DEVICES = {"JAX_NUM_CPU_DEVICES": "2"}
 
 
@@ -63,7 +68,7 @@ def history(folder):
 @pytest.mark.parametrize(
     ("data", "placement"),
     [
-        ("tiny:data", ()),
+        ("tiny:data", HALVING),
         ("tiny:data", ("placement.groups=1", "placement.sharing=4")),
         ("heard:streamed", ("placement.groups=2", "placement.sharing=2")),
     ],
@@ -71,7 +76,7 @@ def history(folder):
 def test_two_processes_are_as_one(tmp_path, data, placement):
     (tmp_path / "study.toml").write_text(tiny.TOML)
     (tmp_path / "heard.py").write_text(HEARD)
-    study = ("seeds=4", f"data.name={data}")
+    study = ("seeds=4", f"data.name={data}", *(HALVING if placement is HALVING else ()))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
@@ -82,6 +87,8 @@ def test_two_processes_are_as_one(tmp_path, data, placement):
     first, second = map(end, both)
     assert "constant: done" in first
     assert "constant" not in second
+    assert ("retired after epoch 1" in first) == (placement is HALVING)
+    assert "retired" not in second
     if data == "heard:streamed":
         # Runs go to the processes by turns. The first mini-batch of all is a check of the data.
         for index in (0, 1):

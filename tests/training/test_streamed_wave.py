@@ -18,7 +18,7 @@ from lrdecay.training.models import from_linen
 from lrdecay.training.placement import Placement
 from lrdecay.training.streamed_wave import chunk_steps, make_streamed_wave
 from lrdecay.training.streaming import Stream
-from lrdecay.training.wave import Run, joined, make_wave
+from lrdecay.training.wave import Run, make_wave
 
 ARMS = """
 [arms.wild]
@@ -69,7 +69,9 @@ def trained(wave, runs):
         parts = list(wave.train_epoch(under_way, epoch))
         assert [part.score is None for part in parts] == [True] * (len(parts) - 1) + [False]
         under_way, _, score = parts[-1]
-        record.append((joined([fetch(part.steps) for part in parts]), fetch(score)))
+        steps = [fetch(part.steps) for part in parts]
+        steps = jax.tree.map(lambda *x: np.concatenate(x, axis=1), *steps)
+        record.append((steps, fetch(score)))
     return fetch(under_way.state), record, wave.final_scores(under_way)
 
 
