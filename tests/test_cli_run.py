@@ -156,7 +156,7 @@ def test_a_finished_study_says_so_and_rewrites_nothing(folder, capsys):
 
 def stop_in_wave(monkeypatch, n):
     """Makes the n-th wave of a study fail like Ctrl-C, after its first epoch."""
-    real, left = run_module._train, iter(range(n - 1))
+    real, left = run_module.train, iter(range(n - 1))
 
     def train(*args):
         if next(left, None) is not None:
@@ -169,7 +169,7 @@ def stop_in_wave(monkeypatch, n):
 
         return real(*others, interrupt)
 
-    monkeypatch.setattr(run_module, "_train", train)
+    monkeypatch.setattr(run_module, "train", train)
 
 
 @pytest.mark.parametrize("n", [1, 2])
@@ -227,6 +227,34 @@ def test_files_that_are_no_studys_are_safe(folder, capsys):
         ]
 
 
+def test_a_study_that_retires_arms_says_which(folder, capsys):
+    study = ["run", "study.toml", "epochs=4", "successive_halving={min_epochs=1}"]
+    study += [f"arms.{name}={{name='constant', value={x}}}" for name, x in (("a", 0.0), ("b", 1.0))]
+    assert main(study) == 0
+    shown = capsys.readouterr().out
+    assert "Successive halving: 4 arms to epoch 1, 2 arms to epoch 3, 2 arms to epoch 4." in shown
+    out = folder / "runs" / "tiny"
+    history = load(out / "history.npz")
+    names = np.array(["constant", "plateau", "a", "b"])
+    retired = names[history.epochs == 1]
+    assert len(retired) == 2
+    (line,) = [line for line in shown.splitlines() if line.startswith("retired")]
+    assert line == f"retired after epoch 1: {', '.join(retired)}"
+    done = [line for line in shown.splitlines() if line.endswith(": done")]
+    assert done == [f"{name}: done" for name in names[history.epochs == 4]]
+    assert names_in(out) == RESULTS
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["steps"] == (4 + 3 * 2) * 2 * 4
+    assert summary["config"]["successive_halving"] == {"min_epochs": 1, "reduction_factor": 3}
+    assert [arm["retired"] for arm in summary["arms"]] == [
+        1 if name in retired else None for name in names
+    ]
+    table = [line for line in shown.splitlines() if "±" in line]
+    assert main(study) == 0
+    again = capsys.readouterr().out
+    assert [line for line in again.splitlines() if "±" in line] == table
+
+
 # Settings and files
 
 
@@ -261,7 +289,7 @@ def test_a_path_is_no_name_of_what_ships(folder, capsys):
     ]
     assert refused(capsys, "digit") == [
         "digit: no such file, nor one that ships; did you mean 'digits'? "
-        "allowed: digits, fashion_mnist"
+        "allowed: digits, digits_peak, fashion_mnist"
     ]
 
 

@@ -63,9 +63,12 @@ def test_its_stream_is_a_data_set_of_a_study(monkeypatch, tmp_path, by_grain):
 
 
 def test_its_configuration_plans():
-    (config,) = blocks("toml")
+    config, halving = blocks("toml")
     study = plan({"name": "study", **tomllib.loads(config)})
     assert [arm.name for arm in study.arms] == ["constant", "cosine", "plateau"]
+    assert study.stages == ((20, 3),)
+    halved = plan({"name": "study", **tomllib.loads(config), **tomllib.loads(halving)})
+    assert halved.stages == ((2, 3), (6, 2), (18, 2), (20, 2))
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from lrdecay.arguments import PositiveInt
 from lrdecay.benchmark.timing import Cost, Spread, cost, in_turn, spread
 from lrdecay.study.config import ConfigError
 from lrdecay.study.plan import Plan
-from lrdecay.study.run import programs
+from lrdecay.study.waves import programs
 from lrdecay.training.data import Dataset, Source, Split
 from lrdecay.training.engine import init, train_step
 from lrdecay.training.placement import Placement, choose

@@ -2,11 +2,10 @@
 
 import argparse
 import contextlib
-import dataclasses
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,10 +16,8 @@ from lrdecay.study.config import ConfigError, override, read
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from lrdecay.study.history import History
     from lrdecay.study.plan import Plan
-    from lrdecay.study.run import OnProgress
-    from lrdecay.study.statistics import ArmSummary
+    from lrdecay.study.run import OnProgress, OnRetired
     from lrdecay.training.placement import Placement
 
 
@@ -73,61 +70,39 @@ def _run(arguments: argparse.Namespace) -> int:
     import jax
 
     from lrdecay.cli.terminal import new_console
-    from lrdecay.figures import svg
-    from lrdecay.study.figures import curves
     from lrdecay.study.folder import Folder
     from lrdecay.study.history import load
     from lrdecay.study.plan import plan
-    from lrdecay.study.report import count, page, table
+    from lrdecay.study.report import table
+    from lrdecay.study.results import facts_of, summaries_of, write_results
     from lrdecay.study.run import identity, run
-    from lrdecay.study.statistics import as_json, summarise
     from lrdecay.training.hosts import is_first, wait
 
     if (here := str(Path.cwd())) not in sys.path:
         sys.path.append(here)  # for a project's own factories, after all that is installed
     study = plan(raw)
     placement = study.place(jax.device_count(), jax.default_backend())
-    config, names = study.config, [arm.name for arm in study.arms]
-    folder = Folder(arguments.out or Path("runs") / config.name)
+    folder = Folder(arguments.out or Path("runs") / study.config.name)
     this = identity(study)
     folder.check(this, overwrite)
     console = new_console(quiet=not is_first())
     _show(console, study, placement, folder.path)
 
-    def summaries_of(history: "History") -> "list[ArmSummary]":
-        steps = study.run.steps_per_epoch
-        return summarise(history, names, config.target_accuracy, steps)
-
     if folder.done and not overwrite:
-        console.print(table(summaries_of(load(folder.history))))
+        console.print(table(summaries_of(study, load(folder.history))))
         console.print(f"This study is done. Report: {folder.report}", soft_wrap=True)
         return 0
     data = study.load()
     if is_first():
         folder.open(this, overwrite)
     wait("the folder is ready")
-    with _progress(console, study) as on_progress:
-        history, timing = run(study, data, folder, placement, on_progress)
-    summaries = summaries_of(history)
-    figure = svg(curves(history, names, study.run.steps_per_epoch, config.target_accuracy))
+    with _progress(console, study) as told:
+        history, timing = run(study, data, folder, placement, *told)
     seconds = time.perf_counter() - start
-    facts = (
-        f"{count(len(names), 'arm')}, {count(len(config.seed_list), 'seed')}, "
-        f"{count(study.run.steps, 'step')} each ({count(config.epochs, 'epoch')}). "
-        f"{seconds:.0f} s, of which {timing.compile_seconds:.0f} s "
-        "compiling."
-    )
-    text = page(this["config"], facts, summaries, figure, this["versions"])
-    summary = {
-        "arms": [as_json(summary) for summary in summaries],
-        "seconds": seconds,
-        **dataclasses.asdict(timing),
-        **this,
-    }
     if is_first():
-        folder.finish(report=text, figure=figure, summary=summary)
-    console.print(table(summaries))
-    console.print(facts)
+        write_results(study, folder, history, timing, seconds)
+    console.print(table(summaries_of(study, history)))
+    console.print(facts_of(study, timing, seconds))
     console.print(f"Report: {folder.report}", soft_wrap=True)
     return 0
 
@@ -160,6 +135,9 @@ def _show(console: "Console", study: "Plan", placement: "Placement", folder: Pat
         f"data {_in_words(study.resolved['data'])}; model {_in_words(study.resolved['model'])}; "
         f"optimizer {_in_words(study.resolved['optimizer'])}; into {folder}"
     )
+    if len(study.stages) > 1:
+        stages = (f"{count(arms, 'arm')} to epoch {epochs}" for epochs, arms in study.stages)
+        console.print(f"Successive halving: {', '.join(stages)}.")
     for arms in study.groups if len(study.groups) > 1 else ():
         console.print(f"One program for {', '.join(study.arms[i].name for i in arms)}.")
     console.print(_where(placement))
@@ -190,8 +168,8 @@ def _in_words(section: object) -> str:
 
 
 @contextlib.contextmanager
-def _progress(console: "Console", study: "Plan") -> "Iterator[OnProgress]":
-    """A bar with the time left; a line an arm where the output is no terminal."""
+def _progress(console: "Console", study: "Plan") -> "Iterator[tuple[OnProgress, OnRetired]]":
+    """A bar with the time left; a line an arm where the output is no terminal, or it is retired."""
     from rich.progress import (
         BarColumn,
         Progress,
@@ -211,7 +189,7 @@ def _progress(console: "Console", study: "Plan") -> "Iterator[OnProgress]":
     arm_steps = len(study.config.seed_list) * study.run.steps
     done: Counter[str] = Counter()
     with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("compiling", total=len(study.arms) * arm_steps)
+        task = bar.add_task("compiling", total=study.steps)
 
         def on_progress(arm: str, seed: int, steps: int) -> None:
             bar.update(task, advance=steps, description=f"{arm}, seed {seed}")
@@ -219,4 +197,7 @@ def _progress(console: "Console", study: "Plan") -> "Iterator[OnProgress]":
             if done[arm] == arm_steps and not console.is_terminal:
                 console.print(f"{arm}: done")
 
-        yield on_progress
+        def on_retired(epoch: int, arms: Sequence[str]) -> None:
+            console.print(f"retired after epoch {epoch}: {', '.join(arms)}")
+
+        yield on_progress, on_retired

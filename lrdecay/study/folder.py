@@ -40,15 +40,13 @@ class Folder:
     """A study's folder.
 
     `study.json` (resolved configuration and versions) comes first; `runs/` holds one file for each
-    finished run, `snapshot.npz` the state of those under way; `summary.json` comes last, and says
-    that the study is done.
+    run, as far as it is; `summary.json` comes last, and says that the study is done.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.study = path / "study.json"
         self.runs = path / "runs"
-        self.snapshot = path / "snapshot.npz"
         self.history = path / "history.npz"
         self.metrics = path / "metrics.jsonl"
         self.report = path / "report.html"
@@ -103,6 +101,10 @@ class Folder:
         write_json(self.study, study)  # first, as it marks the folder as a study's
         self.runs.mkdir(exist_ok=True)
 
+    def run(self, arm: int, seed: int) -> Path:
+        """The file of a run, by the index of its arm and its seed."""
+        return self.runs / f"{arm}-{seed}.npz"
+
     @property
     def done(self) -> bool:
         """Whether the study in it is finished."""
@@ -121,5 +123,5 @@ class Folder:
     def _clear(self) -> None:
         """Deletes what a study wrote, and nothing else; `study.json` is left to be replaced."""
         results = (self.summary, self.report, self.figure, self.metrics, self.history)
-        for file in (*results, self.snapshot, *self.runs.glob("*.npz")):
+        for file in (*results, *self.runs.glob("*.npz")):
             file.unlink(missing_ok=True)

@@ -10,6 +10,9 @@ import numpy as np
 class History:
     """The record of a finished study.
 
+    An arm that was retired ends early: past its last epoch all is NaN, `fires` -1, and so are the
+    scores after the last step, which it has not got to.
+
     Attributes:
       loss: training loss of each mini-batch, f32[arms, seeds, steps].
       grad_norm: global norm of the gradient of each step, f32[arms, seeds, steps].
@@ -34,6 +37,11 @@ class History:
     train_accuracy: np.ndarray
     test_loss: np.ndarray
     test_accuracy: np.ndarray
+
+    @property
+    def epochs(self) -> np.ndarray:
+        """How long each arm was trained, i[arms]: all epochs, or fewer if it was retired."""
+        return np.isfinite(self.val_accuracy).all(axis=1).sum(axis=-1)
 
 
 def load(path: Path) -> History:

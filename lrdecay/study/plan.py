@@ -4,87 +4,26 @@ import contextlib
 import dataclasses
 import functools
 import json
-import re
-from typing import Annotated, Any
+from typing import Any, NamedTuple
 
 from optax.schedules import StatefulSchedule
 
-from lrdecay.arguments import INT32_MAX, Number, PositiveInt
 from lrdecay.loss_aware_schedule import LOSS
 from lrdecay.optimizer_state import watched
 from lrdecay.registry import did_you_mean
 from lrdecay.signals import SIGNALS
 from lrdecay.study.config import ConfigError
-from lrdecay.study.sections import Call, RunLength, arguments, resolve, with_defaults
+from lrdecay.study.halving import SuccessiveHalving, halving_of
+from lrdecay.study.sections import Call, RunLength, resolve, with_defaults
+from lrdecay.study.top_level import Config, top_level
 from lrdecay.training.data import Dataset, Source
 from lrdecay.training.engine import EPOCH_METRICS
 from lrdecay.training.model_factory import check_model
 from lrdecay.training.placement import Placement, choose
 from lrdecay.training.streaming import StreamedDataset
 
-Section = Any  # checked by `build`
-Share = Annotated[int | float, Number(low=0, high=1, open_low=True)]
-
 # Long enough that no small share of it is no step at all.
 _LONG_RUN = RunLength(1000, 1000)
-
-
-@dataclasses.dataclass(frozen=True)
-class Config:
-    """The top level of a study's configuration.
-
-    Attributes:
-      name: the study's name, which is also its folder's.
-      epochs: length of every run in epochs.
-      data: section of the data set.
-      model: section of the model.
-      optimizer: section of the optimizer.
-      arms: section of the schedule of each arm, by the arm's name; the first is the reference. In
-        it, `optimizer` and `model` take the place of the study's own.
-      seeds: how many seeds, from 0, or the list of them; the same for every arm.
-      batch_size: examples in a mini-batch.
-      target_accuracy: validation accuracy (0 to 1) whose first reaching is reported.
-      placement: what is wanted of `lrdecay.training.placement.choose`, which chooses the rest.
-    """
-
-    name: str
-    epochs: PositiveInt
-    data: Section
-    model: Section
-    optimizer: Section
-    arms: dict[str, Section]
-    seeds: list[int] | int = 10
-    batch_size: PositiveInt = 64
-    target_accuracy: Share = 0.95
-    placement: dict[str, Any] = dataclasses.field(default_factory=dict)
-
-    @property
-    def seed_list(self) -> tuple[int, ...]:
-        """The seeds themselves."""
-        return tuple(range(self.seeds) if isinstance(self.seeds, int) else self.seeds)
-
-
-def _top_level(raw: dict[str, Any], problems: list[str]) -> dict[str, Any]:
-    """The fields of `Config` that are given, None in place of a bad one; sections as they are."""
-    top = arguments(Config, raw, "", problems)
-    name, arms, seeds = top.get("name"), top.get("arms"), top.get("seeds")
-    if name is not None and not re.fullmatch(r"\w[\w .-]*", name):
-        problems.append(
-            "name must be letters, digits, ' ', '.', '_' or '-', and not begin with one of the "
-            f"marks, got {name!r}"
-        )
-    if arms is not None and not arms:
-        problems.append("arms must have at least one arm, got none")
-    if isinstance(seeds, int) and seeds < 1:
-        problems.append(f"seeds must be an integer of at least 1, or a list, got {seeds}")
-    if isinstance(seeds, list) and (
-        not seeds or len(set(seeds)) < len(seeds) or not all(0 <= s <= INT32_MAX for s in seeds)
-    ):
-        problems.append(f"seeds must be different integers of at least 0, got {seeds}")
-    if top.get("placement"):
-        devices = ("runs", "devices", "backend")
-        arguments(choose, top["placement"], "placement", problems, given=devices)
-    return top
 
 
 def _name(value: Any) -> str:
@@ -111,6 +50,18 @@ class Arm:
     model: Call
 
 
+class Stage(NamedTuple):
+    """What is trained before some arms are retired, or the study is over.
+
+    Attributes:
+      epochs: how far each run is at the end.
+      arms: how many arms there are.
+    """
+
+    epochs: int
+    arms: int
+
+
 @dataclasses.dataclass(frozen=True)
 class Plan:
     """A study that is ready to run.
@@ -119,13 +70,34 @@ class Plan:
       config: the top level of the configuration.
       source: the data set, located and not loaded.
       arms: the arms, the reference first.
-      run: length of every run.
+      run: length of every run, but those that are retired.
+      halving: when arms are retired; None for never.
     """
 
     config: Config
     source: Source
     arms: tuple[Arm, ...]
     run: RunLength
+    halving: SuccessiveHalving | None
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The stages of the study: one, if no arms are retired."""
+        stages, arms = [], len(self.arms)
+        if self.halving is not None:
+            for rung in self.halving.rungs(self.config.epochs):
+                stages.append(Stage(rung, arms))
+                arms = self.halving.kept(arms)
+        return (*stages, Stage(self.config.epochs, arms))
+
+    @property
+    def steps(self) -> int:
+        """Training steps of all runs together."""
+        begun, epochs = 0, 0
+        for stage in self.stages:
+            epochs += stage.arms * (stage.epochs - begun)
+            begun = stage.epochs
+        return epochs * self.run.steps_per_epoch * len(self.config.seed_list)
 
     @property
     def groups(self) -> tuple[tuple[int, ...], ...]:
@@ -206,6 +178,7 @@ class Plan:
             "optimizer": _part_with_defaults("optimizer", config.optimizer),
             "arms": {name: _arm_with_defaults(section) for name, section in config.arms.items()},
             "seeds": config.seed_list,
+            "successive_halving": self.halving and dataclasses.asdict(self.halving),
         }
         return json.loads(json.dumps(resolved, default=_name))
 
@@ -266,7 +239,8 @@ def plan(raw: dict[str, Any]) -> Plan:
         is allowed.
     """
     problems: list[str] = []
-    top = _top_level(raw, problems)
+    top = top_level(raw, problems)
+    halving = halving_of(top, problems)
 
     data = resolve("data", top["data"], "data", problems) if "data" in top else None
     source = None if data is None else data()
@@ -290,4 +264,5 @@ def plan(raw: dict[str, Any]) -> Plan:
         arms[name] = common | parts | {"schedule": schedule}
     if problems or source is None:
         raise ConfigError(problems)
-    return Plan(Config(**top), source, tuple(Arm(name, **arm) for name, arm in arms.items()), run)
+    made = tuple(Arm(name, **arm) for name, arm in arms.items())
+    return Plan(Config(**top), source, made, run, halving)

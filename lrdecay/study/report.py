@@ -27,7 +27,8 @@ COLUMNS = (
     (
         "test accuracy, %",
         "Share of right answers on the test set after the last step: mean over the seeds and its "
-        "95 % Student-t interval.",
+        "95 % Student-t interval. An arm that was retired has not got there: in brackets, its "
+        "validation accuracy when it was.",
     ),
     (
         "against the first, points",
@@ -73,12 +74,16 @@ def _number(x: float) -> str:
 def cells(s: ArmSummary) -> list[Cell]:
     """The cells of an arm's row, one for each of `COLUMNS`."""
     diverged = f" ({s.diverged} of {s.seeds} diverged)" if s.diverged else ""
+    where = ", ".join(f"{step:.0f}" for step in s.cut_steps[:4])
+    more = ", …" if len(s.cut_steps) > 4 else ""
+    cuts = Cell(f"{s.cuts:.1f} at {where}{more}" if s.cut_steps else "0")
+    if s.retired is not None:
+        name = Cell(f"{s.name}{diverged}, retired after {count(s.retired, 'epoch')}")
+        return [name, Cell(f"({_interval(s.val_accuracy)})"), *[Cell("")] * 5, cuts]
     difference = Cell("reference")
     if s.difference is not None:
         difference = Cell(_interval(s.difference, "+"), s.difference.excludes_zero)
     needed = "" if s.steps_to_target is None else f"{s.steps_to_target:.0f} "
-    where = ", ".join(f"{step:.0f}" for step in s.cut_steps[:4])
-    more = ", …" if len(s.cut_steps) > 4 else ""
     return [
         Cell(s.name + diverged),
         Cell(_interval(s.test_accuracy)),
@@ -87,7 +92,7 @@ def cells(s: ArmSummary) -> list[Cell]:
         Cell(f"{100 * s.gap.mean:+.2f}"),
         Cell(_number(s.oscillation.mean)),
         Cell(f"{needed}({s.reached}/{s.seeds})"),
-        Cell(f"{s.cuts:.1f} at {where}{more}" if s.cut_steps else "0"),
+        cuts,
     ]
 
 
@@ -103,6 +108,9 @@ def _plus_minus(x: Interval, sign: str = "") -> str:
 def _short_cells(s: ArmSummary) -> list[Cell]:
     row = cells(s)
     row[0] = Cell("\n".join(textwrap.wrap(row[0].text, 16)))
+    if s.retired is not None:
+        row[1] = Cell(f"({_plus_minus(s.val_accuracy)})")
+        return row
     row[1] = Cell(_plus_minus(s.test_accuracy))
     row[2] = Cell("ref.")
     if s.difference is not None:
@@ -118,6 +126,8 @@ def table(summaries: Sequence[ArmSummary]) -> Table:
         f"{count(summaries[0].seeds, 'seed')}; mean ± half of the 95 % interval; "
         "*: the interval of the difference excludes zero"
     )
+    if any(s.retired is not None for s in summaries):
+        caption += "; in brackets: validation accuracy when the arm was retired"
     grid = Table(box=box.SIMPLE_HEAD, caption=caption, padding=(0, 1, 0, 0), caption_justify="left")
     for i, heading in enumerate(_SHORT):
         several_words = i in (1, 2, 6, 7)
@@ -131,9 +141,10 @@ def table(summaries: Sequence[ArmSummary]) -> Table:
 
 def reading(summaries: Sequence[ArmSummary], target_accuracy: float) -> str:
     """What the numbers say, in a few sentences."""
-    first, others = summaries[0], summaries[1:]
-    top = max(s.test_accuracy.mean for s in summaries)
-    best = [s.name for s in summaries if s.test_accuracy.mean == top]
+    finished = [s for s in summaries if s.retired is None]
+    first, others = finished[0], finished[1:]
+    top = max(s.test_accuracy.mean for s in finished)
+    best = [s.name for s in finished if s.test_accuracy.mean == top]
     highest = f"{'has' if len(best) == 1 else 'have'} the highest mean" if others else "has a mean"
     over = count(first.seeds, "seed")
     said = [f"{_and(best)} {highest} test accuracy, {100 * top:.2f} %, over {over}."]
@@ -159,12 +170,15 @@ def reading(summaries: Sequence[ArmSummary], target_accuracy: float) -> str:
                 f"{_times(first.oscillation.mean / calm.oscillation.mean)} times less than that of "
                 f"{first.name}."
             )
+    for epochs in sorted({s.retired for s in summaries if s.retired is not None}):
+        names = [s.name for s in summaries if s.retired == epochs]
+        said.append(f"Successive halving retired {_and(names)} after {count(epochs, 'epoch')}.")
     said += [
         f"{s.diverged} of {count(s.seeds, 'seed')} of {s.name} diverged."
         for s in summaries
         if s.diverged
     ]
-    missed = [s.name for s in summaries if s.reached < s.seeds]
+    missed = [s.name for s in finished if s.reached < s.seeds]
     if missed:
         said.append(
             f"Not every seed of {_and(missed)} reached {100 * target_accuracy:g} % validation "

@@ -4,34 +4,34 @@ import dataclasses
 import json
 import platform
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import version
-from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import jax
 import numpy as np
 
 from lrdecay.study.config import ConfigError
 from lrdecay.study.folder import Folder, write_atomically
+from lrdecay.study.halving import SuccessiveHalving
 from lrdecay.study.history import History
 from lrdecay.study.plan import Plan
-from lrdecay.study.snapshot import Pair, Snapshot, load, save
-from lrdecay.training.arms import stack
+from lrdecay.study.saved import load_record, save, steps_on
+from lrdecay.study.waves import Pair, programs, train
 from lrdecay.training.data import DataError, Dataset
-from lrdecay.training.hosts import agreed, fetch, is_first, wait
+from lrdecay.training.engine import Steps
+from lrdecay.training.hosts import agreed, is_first, wait
 from lrdecay.training.placement import Placement
-from lrdecay.training.streamed_wave import make_streamed_wave
 from lrdecay.training.streaming import StreamedDataset
-from lrdecay.training.wave import AbstractWave, Run, Wave, joined, make_wave
+from lrdecay.training.wave import AbstractWave
 
 PACKAGES = ("lrdecay", "jax", "jaxlib", "optax", "flax", "numpy")
 
-# A wave that takes longer is saved on its way as often.
-SNAPSHOT_SECONDS = 30.0
-
 # Called with the names of the run and the steps it has just done.
 OnProgress = Callable[[str, int, int], None]
+
+# Called with the epoch and the names of the arms that have been retired after it.
+OnRetired = Callable[[int, Sequence[str]], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,164 +64,138 @@ def identity(plan: Plan) -> dict[str, Any]:
     return {"config": plan.resolved, "versions": versions()}
 
 
-def _run_file(folder: Folder, pair: Pair) -> Path:
-    arm, seed = pair
-    return folder.runs / f"{arm}-{seed}.npz"
-
-
 def run(
     plan: Plan,
     data: Dataset | StreamedDataset,
     folder: Folder,
     placement: Placement,
     on_progress: OnProgress,
+    on_retired: OnRetired = lambda epoch, arms: None,
 ) -> tuple[History, Timing]:
     """Runs what is missing of a plan, wave by wave, and gathers the record.
 
-    Seed k gives every arm the same initial weights and the same batches. The runs of a wave are on
-    disk before the next begins, and a wave that takes long is saved on its way: stopped at any
-    moment, the same call goes on from there. Of several processes, all compute and the first
-    writes, into a folder that all see.
+    Seed k gives every arm the same initial weights and the same batches. With successive halving,
+    all arms come to a rung, then those that are left to the next; without, the end is the one rung.
+    The runs of a wave are on disk before the next begins, and a wave that takes long is saved on
+    its way: stopped at any moment, the same call goes on from there. Of several processes, all
+    compute, the first decides and writes, into a folder that all see.
 
     Args:
       plan: the plan.
       data: the plan's data set, loaded.
       folder: the study's folder, opened.
       placement: where the runs are computed.
-      on_progress: told of every epoch that is done, and of those found on disk.
+      on_progress: told of the steps that are done, part by part, and of those found on disk; those
+        that have to be done again count as less than none.
+      on_retired: told of the arms that are retired, also when that was before.
 
     Raises:
       ConfigError: a streamed data set fails; the runs on disk stay.
     """
     start = time.perf_counter()
-    compile_seconds, epochs = 0.0, 0
+    compile_seconds, trained = 0.0, 0
+    per_epoch, seeds = plan.run.steps_per_epoch, plan.config.seed_list
 
-    def told(pair: Pair, epochs: int) -> None:
-        on_progress(plan.arms[pair[0]].name, pair[1], epochs * plan.run.steps_per_epoch)
+    def told(pair: Pair, steps: int) -> None:
+        on_progress(plan.arms[pair[0]].name, pair[1], steps)
 
-    for arms in plan.groups:
-        pairs = [(arm, seed) for arm in arms for seed in plan.config.seed_list]
-        missing = [pair for pair in pairs if not _run_file(folder, pair).exists()]
-        for pair in set(pairs) - set(missing):
-            told(pair, plan.config.epochs)
-        if not missing:
-            continue
-        wave = programs(plan, arms, data, placement)
-        compile_seconds += wave.seconds
-        while missing:
-            try:
-                done, trained = _train(plan, wave, arms, missing, folder, told)
-            except DataError as error:
-                raise ConfigError([f"data: {error}"]) from error
-            missing = [pair for pair in missing if pair not in done]
-            epochs += trained
+    arms = list(range(len(plan.arms)))
+    pairs = [(arm, seed) for arm in arms for seed in seeds]
+    found = agreed(np.array([steps_on(folder.run(*pair)) for pair in pairs], np.int32))
+    done = dict(zip(pairs, found.tolist(), strict=True))
+    for pair, steps in done.items():
+        if steps:
+            told(pair, steps)
+    waves: dict[Sequence[int], AbstractWave] = {}
+    for epochs, _ in plan.stages:
+        end = epochs * per_epoch
+        for group in plan.groups:
+            runs = {
+                pair: done[pair]
+                for pair in pairs
+                if pair[0] in group and pair[0] in arms and done[pair] < end
+            }
+            if runs and group not in waves:
+                waves[group] = programs(plan, group, data, placement)
+                compile_seconds += waves[group].seconds
+            for pair, steps in runs.items():
+                # Saved within an epoch by a wave whose parts are of another length.
+                if not waves[group].begins_at(steps % per_epoch):
+                    told(pair, -steps)
+                    runs[pair] = 0
+            for begin, wave in _in_waves(runs, placement.at_once):
+                try:
+                    train(plan, waves[group], group, wave, begin, end, folder, told)
+                except DataError as error:
+                    raise ConfigError([f"data: {error}"]) from error
+                trained += len(wave) * (end - begin)
+            done |= dict.fromkeys(runs, end)
+            if epochs == plan.config.epochs:
+                waves.pop(group, None)  # its data leave the devices
+        if plan.halving is not None and epochs < plan.config.epochs:
+            before, arms = arms, _retire(plan, folder, arms, plan.halving, epochs)
+            if retired := [plan.arms[arm].name for arm in before if arm not in arms]:
+                on_retired(epochs, retired)
     history = _gather(plan, folder)
     if is_first():
         _write(plan, folder, history)
     wait("every run has been read")
     total = time.perf_counter() - start
-    steps = epochs * plan.run.steps_per_epoch
-    return history, Timing(compile_seconds, total - compile_seconds, steps)
+    return history, Timing(compile_seconds, total - compile_seconds, trained)
 
 
-@overload
-def programs(plan: Plan, arms: Sequence[int], data: Dataset, placement: Placement) -> Wave: ...
+def _in_waves(runs: Mapping[Pair, int], at_once: int) -> Iterator[tuple[int, list[Pair]]]:
+    """Runs that are equally far, at most so many at once: how far, and which."""
+    for steps in sorted(set(runs.values())):
+        alike = [pair for pair in runs if runs[pair] == steps]
+        for i in range(0, len(alike), at_once):
+            yield steps, alike[i : i + at_once]
 
 
-@overload
-def programs(
-    plan: Plan, arms: Sequence[int], data: Dataset | StreamedDataset, placement: Placement
-) -> AbstractWave: ...
-
-
-def programs(
-    plan: Plan, arms: Sequence[int], data: Dataset | StreamedDataset, placement: Placement
-) -> AbstractWave:
-    """The programs of arms that have model and optimizer in common."""
-    of = plan.arms[arms[0]]
-    model = of.model(classes=plan.source.classes)
-    schedules = stack([plan.arms[arm].schedule for arm in arms])
-
-    def optimizer(schedule: Any) -> Any:
-        return of.optimizer(schedule=schedule)
-
-    parts = (model, optimizer, schedules)
-    placed = (plan.config.batch_size, placement)
-    if isinstance(data, StreamedDataset):
-        return make_streamed_wave(*parts, data, *placed)
-    return make_wave(*parts, data, *placed)
-
-
-def _train(
-    plan: Plan,
-    wave: AbstractWave,
-    arms: Sequence[int],
-    missing: Sequence[Pair],
-    folder: Folder,
-    told: Callable[[Pair, int], None],
-) -> tuple[Sequence[Pair], int]:
-    """One wave from its start, or its snapshot, to the files of its runs.
+def _retire(
+    plan: Plan, folder: Folder, arms: Sequence[int], halving: SuccessiveHalving, epochs: int
+) -> list[int]:
+    """Retires some of the arms at a rung, whose states are deleted.
 
     Returns:
-      The runs, and how many epochs of them were computed.
+      The arms that go on.
     """
 
-    def filled(pairs: Sequence[Pair]) -> list[Pair]:
-        """As many as a wave has: the first stands in for what there is too little of."""
-        return [*pairs, *[pairs[0]] * (wave.placement.at_once - len(pairs))]
+    def accuracy(pair: Pair) -> float:
+        """The validation accuracy at the rung, the worst there is for a run that has diverged."""
+        record = load_record(folder.run(*pair))
+        finite = np.isfinite(record["val_loss"][epochs - 1])
+        return float(record["val_accuracy"][epochs - 1]) if finite else 0.0
 
-    pairs = missing[: wave.placement.at_once]
-    arm, seed = np.array([(arms.index(a), seed) for a, seed in filled(pairs)], np.int32).T
-    under_way = wave.start.call(wave.own(Run(arm, seed)), wave.shared)
-    steps, scores = [], []
-    snapshot = load(folder.snapshot, missing, like=under_way)
-    if snapshot is not None:
-        pairs = snapshot.pairs[: wave.placement.at_once]
-        snapshot = snapshot.of(filled(pairs))
-        under_way = wave.own(snapshot.under_way)
-        steps, scores = [snapshot.steps], [snapshot.scores]
-        for pair in pairs:
-            told(pair, scores[0].loss.shape[1])
-    begun = sum(score.loss.shape[1] for score in scores)
-    saved = time.monotonic()
-    for epoch in range(begun, plan.config.epochs):
-        under_way, record, score = wave.train_epoch(under_way, epoch)
-        steps.append(record)
-        scores.append(jax.tree.map(lambda x: x[:, None], score))
-        for pair in pairs:
-            told(pair, 1)
-        if agreed(time.monotonic() - saved > SNAPSHOT_SECONDS):
-            now = Snapshot(tuple(filled(pairs)), fetch(under_way), joined(steps), joined(scores))
-            if is_first():
-                save(folder.snapshot, now.of(pairs))
-            saved = time.monotonic()
-    final = wave.final_scores(under_way)
-    columns = joined(steps)._asdict()
-    for prefix, score in (("val", joined(scores)), ("train", final.train), ("test", final.test)):
-        columns |= {f"{prefix}_{name}": column for name, column in score._asdict().items()}
-    for row, pair in enumerate(pairs if is_first() else ()):
-        record = {name: column[row] for name, column in columns.items()}
-        write_atomically(
-            _run_file(folder, pair), lambda p, record=record: np.savez_compressed(p, **record)
-        )
-    if is_first():
-        folder.snapshot.unlink(missing_ok=True)
-    wait("the runs are on disk")
-    return pairs, len(pairs) * (plan.config.epochs - begun)
+    seeds = plan.config.seed_list
+    table = [[accuracy((arm, seed)) for seed in seeds] for arm in arms]
+    kept = [arms[i] for i in halving.going_on(agreed(np.array(table, np.float32)).tolist())]
+    for arm in arms if is_first() else ():
+        for seed in seeds if arm not in kept else ():
+            file = folder.run(arm, seed)
+            save(file, load_record(file), [])
+    return kept
 
 
 def _gather(plan: Plan, folder: Folder) -> History:
     """Puts the runs on disk together."""
+    lengths = dict.fromkeys(Steps._fields, plan.run.steps)
+    lengths |= dict.fromkeys(("val_loss", "val_accuracy"), plan.config.epochs)
 
     def run_at(arm: int, seed: int) -> dict[str, np.ndarray]:
-        with np.load(_run_file(folder, (arm, seed))) as arrays:
-            return dict(arrays)
+        record = load_record(folder.run(arm, seed))
+        for name, length in lengths.items():
+            after = -1 if name == "fires" else np.nan
+            short = length - len(record[name])
+            record[name] = np.pad(record[name], (0, short), constant_values=after)
+        return record
 
+    absent = np.float32(np.nan)
     seeds = plan.config.seed_list
     runs = [[run_at(i, seed) for seed in seeds] for i in range(len(plan.arms))]
     return History(
         **{
-            f.name: np.stack([np.stack([run[f.name] for run in arm]) for arm in runs])
+            f.name: np.stack([np.stack([run.get(f.name, absent) for run in arm]) for arm in runs])
             for f in dataclasses.fields(History)
         }
     )
@@ -242,9 +216,10 @@ def _log(plan: Plan, history: History) -> Iterator[dict[str, Any]]:
     def number(x: np.floating) -> float | None:
         return float(x) if np.isfinite(x) else None  # JSON has no NaN
 
+    epochs = history.epochs
     for i, arm in enumerate(plan.arms):
         for j, seed in enumerate(plan.config.seed_list):
-            for epoch in range(plan.config.epochs):
+            for epoch in range(epochs[i]):
                 last = (epoch + 1) * plan.run.steps_per_epoch
                 steps = slice(last - plan.run.steps_per_epoch, last)
                 yield {

@@ -8,7 +8,7 @@ section is a `Call`: the factory and its arguments, whose numbers may be exchang
 import dataclasses
 import inspect
 import typing
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from inspect import Parameter
 from typing import Annotated, Any
 
@@ -192,6 +192,7 @@ def arguments(
     problems: list[str],
     run: RunLength | None = None,
     given: Container[str] = (),
+    read: Sequence[str] = (),
 ) -> dict[str, Any]:
     """The keyword arguments that a section gives to a factory, None in place of a bad one.
 
@@ -199,12 +200,13 @@ def arguments(
 
     Args:
       make: the factory, whose signature is the schema.
-      section: the keys of the section, without its name.
+      section: the keys of the section, without those read.
       where: the section's path, for messages.
       problems: list to which every problem is added, as a line that names the field, the value and
         what is allowed.
       run: the length of the run, where durations may be given in epochs or fractions.
       given: parameters that the study itself fills in.
+      read: other keys of the section, which have been read, for messages.
     """
     parameters = _parameters(make, given)
     keys = {
@@ -217,7 +219,7 @@ def arguments(
     for key, value in section.items():
         name = name_of.get(key)
         if name is None:
-            known = dict.fromkeys(("name", *name_of))
+            known = dict.fromkeys((*read, *name_of))
             problems.append(f"{prefix}{key}: unknown key; {did_you_mean(key, known)}")
         elif name in found:
             problems.append(f"{prefix}{key}: only one of {', '.join(keys[name])} may be given")
@@ -295,7 +297,7 @@ def resolve(
     before = len(problems)
     given = given or {}
     rest = {key: value for key, value in section.items() if key != "name"}
-    found = arguments(make, rest, where, problems, run, given)
+    found = arguments(make, rest, where, problems, run, given, read=("name",))
     if len(problems) > before:
         return None
     numbers, others = {}, {}

@@ -122,13 +122,19 @@ def cuts(learning_rate: np.ndarray, fires: np.ndarray) -> np.ndarray:
 class ArmSummary:
     """What an arm did, over its seeds.
 
+    An arm that was retired has no scores after the last step, which it has not got to, and so is
+    not compared with others: its intervals are NaN, but for that of the validation accuracy.
+
     Attributes:
       name: the arm's name.
       seeds: number of seeds.
+      retired: the epochs after which successive halving retired it; None if it did not.
       diverged: seeds with a training loss that is not finite after the last step or in the last
         fifth of the steps; they are left out of the final loss and the oscillation alone.
+      val_accuracy: share of right validation answers after the arm's last epoch, 0 to 1.
       test_accuracy: share of right test answers after the last step, 0 to 1.
-      difference: test accuracy minus that of the first arm with the same seed; None for the first.
+      difference: test accuracy minus that of the first arm with the same seed; None for the first
+        and for an arm that was retired.
       final_loss: mean loss over the training set after the last step.
       gap: training accuracy minus test accuracy, after the last step.
       oscillation: see `oscillation`.
@@ -142,7 +148,9 @@ class ArmSummary:
 
     name: str
     seeds: int
+    retired: int | None
     diverged: int
+    val_accuracy: Interval
     test_accuracy: Interval
     difference: Interval | None
     final_loss: Interval
@@ -160,23 +168,31 @@ def summarise(
     """One summary an arm, in order; the first arm is the reference of the differences."""
     steps_needed = steps_to_target(history.val_accuracy, target_accuracy, steps_per_epoch)
     jumps = oscillation(history.loss)
+    epochs = history.epochs.tolist()
     summaries = []
     for i, name in enumerate(arms):
+        retired = None if epochs[i] == history.val_accuracy.shape[-1] else epochs[i]
+        own = slice(epochs[i] * steps_per_epoch)
         accuracy = history.test_accuracy[i].astype(np.float64)
-        finite = np.isfinite(history.train_loss[i]) & np.isfinite(_late(history.loss[i])).all(-1)
+        finite = np.isfinite(_late(history.loss[i, :, own])).all(-1)
+        if retired is None:
+            finite &= np.isfinite(history.train_loss[i])
         median = float(np.median(steps_needed[i]))
         cut = [
-            cuts(rate, fires)
+            cuts(rate[own], fires[own])
             for rate, fires in zip(history.learning_rate[i], history.fires[i], strict=True)
         ]
+        paired = i > 0 and retired is None
         most = max(len(c) for c in cut)
         summaries.append(
             ArmSummary(
                 name=name,
                 seeds=len(accuracy),
+                retired=retired,
                 diverged=int(np.sum(~finite)),
+                val_accuracy=mean_interval(history.val_accuracy[i, :, epochs[i] - 1]),
                 test_accuracy=mean_interval(accuracy),
-                difference=paired_interval(accuracy, history.test_accuracy[0]) if i else None,
+                difference=paired_interval(accuracy, history.test_accuracy[0]) if paired else None,
                 final_loss=mean_interval(history.train_loss[i][finite]),
                 gap=mean_interval(history.train_accuracy[i] - accuracy),
                 oscillation=mean_interval(jumps[i][finite]),

@@ -1,6 +1,6 @@
 """Several processes, on one host or many, as one."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -9,6 +9,8 @@ from jax.experimental import multihost_utils
 from lrdecay.arguments import Number
 
 AUTO = "auto"
+
+T = TypeVar("T")
 
 
 def connect(hosts: str) -> None:
@@ -40,11 +42,11 @@ def is_first() -> bool:
     return jax.process_index() == 0
 
 
-def agreed(choice: bool) -> bool:
-    """What the first process has chosen."""
+def agreed(choice: T) -> T:
+    """What the first process has chosen or found: an array, or a single value."""
     if jax.process_count() == 1:
         return choice
-    return bool(multihost_utils.broadcast_one_to_all(np.asarray(choice)))
+    return multihost_utils.broadcast_one_to_all(np.asarray(choice))
 
 
 def wait(reason: str) -> None:

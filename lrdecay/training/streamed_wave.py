@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import math
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -33,11 +33,11 @@ from lrdecay.training.wave import (
     AbstractWave,
     Final,
     OptimizerOf,
+    Part,
     Program,
     UnderWay,
     compiled,
     finite,
-    joined,
     standing_still,
     started,
 )
@@ -67,7 +67,7 @@ def chunk_steps(steps_per_epoch: int, step_bytes: int) -> int:
 class StreamedWave(AbstractWave):
     """A wave whose training split is a stream. Runs of the same seed read it once.
 
-    Of several processes, each reads all of it.
+    Of several processes, each reads what the runs on its own devices need.
 
     Attributes:
       chunk: (runs under way, their chunks, (schedules, epoch, the chunk's first step)) -> (runs
@@ -88,17 +88,26 @@ class StreamedWave(AbstractWave):
     batch_size: int
     steps: int
 
-    def train_epoch(self, under_way: UnderWay, epoch: int) -> tuple[UnderWay, Steps, Score]:
-        """Chunk by chunk, of which the next is on its way while one is computed."""
-        records: list[Steps] = []
-        with contextlib.closing(self._chunks(under_way, epoch)) as chunks:
-            for i, chunk in enumerate(chunks):
-                common = (self.shared[0], np.int32(epoch), np.int32(i * self.steps))
-                under_way, record = self.chunk.call(under_way, chunk, common)
-                jax.block_until_ready(records[-1:])  # else all that is read piles up on the devices
-                records.append(record)
-        under_way, score = self.validate.call(under_way, self.shared)
-        return under_way, joined(fetch(records)), fetch(score)
+    def train_epoch(
+        self, under_way: UnderWay, epoch: int, done: int = 0
+    ) -> Generator[Part, None, None]:
+        """Chunk by chunk, of which the next is on the devices before a part is given."""
+        assert self.begins_at(done)
+        with contextlib.closing(self._chunks(under_way, epoch, done)) as chunks:
+            chunk, last = next(chunks, None), None
+            while chunk is not None:
+                common = (self.shared[0], np.int32(epoch), np.int32(done))
+                under_way, steps = self.chunk.call(under_way, chunk, common)
+                jax.block_until_ready(last)  # else all that is read piles up on the devices
+                chunk, last, score = next(chunks, None), steps, None
+                if chunk is None:
+                    under_way, score = self.validate.call(under_way, self.shared)
+                yield Part(under_way, steps, score)
+                done += self.steps
+
+    def begins_at(self, step: int) -> bool:
+        """A chunk is a part."""
+        return step % self.steps == 0
 
     def final_scores(self, under_way: UnderWay) -> Final:
         """One pass over the mini-batches of epoch 0, and the test split."""
@@ -113,32 +122,48 @@ class StreamedWave(AbstractWave):
         )
         return Final(train, fetch(self.test.call(under_way, self.shared)))
 
-    def _chunks(self, under_way: UnderWay, epoch: int) -> Generator[Chunk, None, None]:
-        """The chunks of an epoch, [runs, steps, ...] each."""
-        seeds = fetch(under_way.run.seed).tolist()
-        sharding = NamedSharding(self.mesh, _CHUNK)
+    def _chunks(
+        self, under_way: UnderWay, epoch: int, first: int = 0
+    ) -> Generator[Chunk, None, None]:
+        """The chunks of an epoch from a step of it on, [runs, steps, ...] each."""
+        runs, sharding = self.placement.at_once, NamedSharding(self.mesh, _CHUNK)
+        assert isinstance(under_way.run.seed, Array)
+        seeds = {
+            row: int(seed)
+            for shard in under_way.run.seed.addressable_shards
+            for row, seed in zip(range(runs)[shard.index[0]], np.asarray(shard.data), strict=True)
+        }
+        size = (self.batch_size, self.steps)
         with contextlib.ExitStack() as stack:
             streams = {
                 seed: stack.enter_context(
-                    contextlib.closing(self.data.chunks(seed, epoch, self.batch_size, self.steps))
+                    contextlib.closing(self.data.chunks(seed, epoch, *size, first))
                 )
-                for seed in dict.fromkeys(seeds)
+                for seed in dict.fromkeys(seeds.values())
             }
             for chunks in zip(*streams.values(), strict=True):
                 of = dict(zip(streams, chunks, strict=True))
-                yield _on_devices([of[seed] for seed in seeds], sharding)
+                yield _on_devices({row: of[seed] for row, seed in seeds.items()}, runs, sharding)
 
 
-def _on_devices(chunks: Sequence[Chunk], sharding: NamedSharding) -> Chunk:
-    """The chunks of all runs as one; a device gets what it needs of them."""
+def _on_devices(chunks: Mapping[int, Chunk], runs: int, sharding: NamedSharding) -> Chunk:
+    """The chunks of all runs as one.
 
-    def array(*runs: np.ndarray) -> Array:
+    Args:
+      chunks: those that this process's devices need, by the index of the run.
+      runs: how many there are, of all processes.
+      sharding: says what a device needs.
+    """
+
+    def array(*arrays: np.ndarray) -> Array:
+        of = dict(zip(chunks, arrays, strict=True))
+
         def part(index: Any) -> np.ndarray:
-            return np.stack([x[index[1:]] for x in runs[index[0]]])
+            return np.stack([of[row][index[1:]] for row in range(runs)[index[0]]])
 
-        return jax.make_array_from_callback((len(runs), *runs[0].shape), sharding, part)
+        return jax.make_array_from_callback((runs, *arrays[0].shape), sharding, part)
 
-    return jax.tree.map(array, *chunks)
+    return jax.tree.map(array, *chunks.values())
 
 
 def make_streamed_wave(

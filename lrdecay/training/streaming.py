@@ -40,7 +40,8 @@ class Stream(NamedTuple):
       batches: (seed, epoch, batch_size) -> mini-batches, each a pair of images, f32[batch_size,
         height, width, channels], and labels, integers[batch_size]. The same arguments must give the
         same mini-batches in the same order. Those past `size // batch_size` are not asked for, so
-        that an incomplete one at the end does no harm.
+        that an incomplete one at the end does no harm. To begin within an epoch, the first are read
+        and passed over, or left out by a slice where there are slices, as of a list.
       size: number of examples in an epoch.
     """
 
@@ -54,6 +55,7 @@ class Stream(NamedTuple):
         batch_size: int,
         steps: int,
         image_shape: tuple[int | str, ...] = _ANY_IMAGE,
+        first: int = 0,
     ) -> Generator[Chunk, None, None]:
         """The mini-batches of one epoch, several at a time.
 
@@ -66,13 +68,14 @@ class Stream(NamedTuple):
           batch_size: examples in a mini-batch.
           steps: mini-batches in a chunk; the last chunk has what is left.
           image_shape: height, width and channels; a word for what the first mini-batch decides.
+          first: index of the mini-batch to begin with.
 
         Raises:
           DataError: a mini-batch has another type, shape or dtype than it should, there are too few
             of them, or `batches` raises an OSError, a TypeError or a ValueError. Its other errors
             come through as they are.
         """
-        made = self._chunks(seed, epoch, batch_size, steps, image_shape)
+        made = self._chunks(seed, epoch, batch_size, steps, image_shape, first)
         try:
             with contextlib.closing(made):
                 yield from prefetched(made, _AHEAD)
@@ -86,14 +89,15 @@ class Stream(NamedTuple):
         batch_size: int,
         steps: int,
         image_shape: tuple[int | str, ...],
+        first: int,
     ) -> Generator[Chunk, None, None]:
-        total, made = self.size // batch_size, 0
-        batches = iter(self.batches(seed, epoch, batch_size))
+        total, made = self.size // batch_size, first
+        batches = _from(first, self.batches(seed, epoch, batch_size))
         shape = (batch_size, *image_shape)
-        for first in range(0, total, steps):
-            last = min(first + steps, total)
+        for begin in range(first, total, steps):
+            last = min(begin + steps, total)
             chunk = []
-            for batch in itertools.islice(batches, last - first):
+            for batch in itertools.islice(batches, last - begin):
                 chunk.append(_checked(batch, shape))
                 shape = chunk[-1][0].shape
             made += len(chunk)
@@ -116,11 +120,18 @@ class StreamedDataset(NamedTuple):
     test: Split
 
     def chunks(
-        self, seed: int, epoch: int, batch_size: int, steps: int
+        self, seed: int, epoch: int, batch_size: int, steps: int, first: int = 0
     ) -> Generator[Chunk, None, None]:
         """`Stream.chunks` of images of the shape of those in memory."""
         shape = self.validation.images.shape[1:]
-        return self.train.chunks(seed, epoch, batch_size, steps, shape)
+        return self.train.chunks(seed, epoch, batch_size, steps, shape, first)
+
+
+def _from(first: int, items: Any) -> Iterator[Any]:
+    """The items from an index on."""
+    if first and hasattr(items, "__getitem__"):
+        return iter(items[first:])
+    return itertools.islice(items, first, None)
 
 
 def _checked(batch: Any, shape: tuple[Any, ...]) -> tuple[np.ndarray, np.ndarray]:
@@ -179,8 +190,8 @@ def from_grain(dataset: Any) -> Stream:
         label; neither shuffled, batched nor repeated.
     """
 
-    def batches(seed: int, epoch: int, batch_size: int) -> Iterator[tuple[Any, Any]]:
+    def batches(seed: int, epoch: int, batch_size: int) -> Iterable[tuple[Any, Any]]:
         (state,) = np.random.SeedSequence((seed, epoch)).generate_state(1)
-        return iter(dataset.shuffle(seed=int(state)).batch(batch_size).to_iter_dataset())
+        return dataset.shuffle(seed=int(state)).batch(batch_size)
 
     return Stream(batches, len(dataset))

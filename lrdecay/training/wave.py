@@ -4,7 +4,7 @@ import abc
 import dataclasses
 import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator
 from typing import Any, NamedTuple
 
 import jax
@@ -95,9 +95,18 @@ def compiled(function: Callable[..., Any], *arguments: Any, **options: Any) -> P
     return Program(program, *(after - before for before, after in itertools.pairwise(clock)))
 
 
-def joined(parts: Sequence[Any]) -> Any:
-    """What has come in one after the other, [runs, some] each, as one."""
-    return jax.tree.map(lambda *x: np.concatenate(x, axis=1), *parts)
+class Part(NamedTuple):
+    """What a part of an epoch gives, on the devices.
+
+    Attributes:
+      under_way: the runs, which the next part uses up.
+      steps: what each step left behind, [runs, steps] each.
+      score: the validation scores, [runs] each, with the last part of an epoch.
+    """
+
+    under_way: UnderWay
+    steps: Steps
+    score: Score | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,13 +135,20 @@ class AbstractWave(abc.ABC):
         return jax.device_put(x, NamedSharding(self.mesh, PartitionSpec(RUNS)))
 
     @abc.abstractmethod
-    def train_epoch(self, under_way: UnderWay, epoch: int) -> tuple[UnderWay, Steps, Score]:
-        """Trains for one epoch and scores the validation split, which uses up the runs given.
+    def train_epoch(
+        self, under_way: UnderWay, epoch: int, done: int = 0
+    ) -> Generator[Part, None, None]:
+        """Trains for one epoch, part by part, and scores the validation split.
 
-        Returns:
-          The runs, and as NumPy's arrays what each step left behind, [runs, steps] each, and the
-          validation scores, [runs] each.
+        Args:
+          under_way: the runs, which are used up.
+          epoch: index of the epoch, from 0.
+          done: steps of it that are done, for which `begins_at`.
         """
+
+    @abc.abstractmethod
+    def begins_at(self, step: int) -> bool:
+        """Whether a part of an epoch begins at a step of it."""
 
     @abc.abstractmethod
     def final_scores(self, under_way: UnderWay) -> Final:
@@ -152,11 +168,16 @@ class Wave(AbstractWave):
     epoch: Program
     final: Program
 
-    def train_epoch(self, under_way: UnderWay, epoch: int) -> tuple[UnderWay, Steps, Score]:
+    def train_epoch(
+        self, under_way: UnderWay, epoch: int, done: int = 0
+    ) -> Generator[Part, None, None]:
         """One call of one program."""
-        under_way, *record = self.epoch.call(under_way, (self.shared, np.int32(epoch)))
-        steps, score = fetch(record)
-        return under_way, steps, score
+        assert self.begins_at(done)
+        yield Part(*self.epoch.call(under_way, (self.shared, np.int32(epoch))))
+
+    def begins_at(self, step: int) -> bool:
+        """An epoch is in one part."""
+        return step == 0
 
     def final_scores(self, under_way: UnderWay) -> Final:
         """One call of one program."""

@@ -61,7 +61,7 @@ def fashion_mnist_in_name(monkeypatch, tmp_path):
 def test_every_configuration_that_ships_is_valid(path, fashion_mnist_in_name):
     study = plan(read(path))
     assert study.config.name == path.stem
-    assert study.arms[0].name == "constant"
+    assert study.arms[0].name == ("constant" if study.halving is None else "0.1")
     assert study.run.steps == study.config.epochs * study.run.steps_per_epoch > 100
 
 
@@ -94,7 +94,10 @@ def test_a_whole_number_does_for_a_share():
 
 
 NAME = "name must be letters, digits, ' ', '.', '_' or '-', and not begin with one of the marks"
-TOP = "name, epochs, data, model, optimizer, arms, seeds, batch_size, target_accuracy, placement"
+TOP = (
+    "name, epochs, data, model, optimizer, arms, seeds, batch_size, target_accuracy, placement, "
+    "successive_halving"
+)
 SCHEDULES, TRIGGERS, DECAYS = (
     ", ".join(FACTORIES[kind]) for kind in ("schedule", "trigger", "decay")
 )
@@ -267,6 +270,7 @@ def test_the_resolved_configuration_holds_every_default():
         "batch_size": 16,
         "target_accuracy": 0.95,
         "placement": {},
+        "successive_halving": None,
     }
 
 

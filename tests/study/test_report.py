@@ -107,7 +107,9 @@ def interval(mean: float, half: float) -> Interval:
 def summary(name: str, accuracy: float, difference: Interval | None, **given: Any) -> ArmSummary:
     values: dict[str, Any] = {
         "seeds": 10,
+        "retired": None,
         "diverged": 0,
+        "val_accuracy": interval(accuracy + 0.01, 0.002),
         "test_accuracy": interval(accuracy, 0.003),
         "final_loss": interval(0.05, 0.01),
         "gap": interval(0.02, 0.01),
@@ -212,6 +214,35 @@ def test_diverged_seeds_are_said_everywhere(seeds: slice):
     assert f"{count} of 4 seeds of step diverged." in read.text
     assert f"({count} of 4" in shown(summaries_of(history), 120)
     assert (read.rows[2][3] == "n/a") == (count == 4)
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_an_arm_that_was_retired_is_said_so_and_compared_with_none(epochs: int):
+    history = record()
+    end = history.val_accuracy[2, :, 0].mean()
+    for name, array in vars(history).items():
+        if name.startswith(("train_", "test_")):
+            array[2] = np.nan
+        else:
+            rest = slice(epochs if name.startswith("val_") else 10 * epochs, None)
+            array[2, :, rest] = -1 if name == "fires" else np.nan
+    read = Page(page_of(history))
+    words = "1 epoch" if epochs == 1 else "3 epochs"
+    name, accuracy, *others, cuts = read.rows[3]
+    assert name == f"plateau, retired after {words}"
+    assert accuracy.startswith(f"({100 * end:.2f} [")
+    assert others == [""] * 5
+    assert cuts == ("0" if epochs == 1 else "1.0 at 20")
+    assert f"Successive halving retired plateau after {words}." in read.text
+    assert "step has the highest mean test accuracy" in read.text
+    assert "plateau diverged" not in read.text
+    assert "of plateau" not in read.text
+    assert "cross: retired" in read.text
+    assert "nan" not in " ".join(cell for row in read.rows for cell in row)
+    text = shown(summaries_of(history), 120)
+    assert f"({100 * end:.2f} ± " in text
+    assert "validation accuracy when the arm was retired" in " ".join(text.split())
+    assert "retired" not in shown(summaries_of(record()), 120)
 
 
 def test_rates_of_zero_are_drawn_around():

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tiny
 
-from lrdecay.study import run as run_module
+from lrdecay.study import waves
 from lrdecay.study.folder import Folder
 from lrdecay.study.history import load
 from lrdecay.study.plan import plan
@@ -390,36 +390,20 @@ def test_stopped_time_and_again_it_still_arrives(short, uninterrupted, tmp_path)
 @pytest.mark.parametrize("lanes", [1, 2])
 def test_a_wave_goes_on_from_its_snapshot(short, tmp_path, monkeypatch, n, lanes):
     """Four epochs of two runs at once are told of in pairs: 1 and 2, 3 and 4, and so on."""
-    monkeypatch.setattr(run_module, "SNAPSHOT_SECONDS", -1.0)
+    monkeypatch.setattr(waves, "SNAPSHOT_SECONDS", -1.0)
     placement = Placement(groups=2 // lanes, sharing=1, lanes=lanes)
     whole, _, _ = execute(short, tmp_path / "whole", placement=placement)
     with pytest.raises(KeyboardInterrupt):
         execute(short, tmp_path / "halves", stopping_after(n), placement)
     saved = n > 2  # a snapshot comes after both have been told of
     told = []
-    history, timing, folder = execute(
+    history, timing, _ = execute(
         short, tmp_path / "halves", lambda *what: told.append(what), placement
     )
     assert timing.steps == (8 - 2 * saved) * 4
     assert told[:2] == [("constant", 0, 4), ("constant", 1, 4)]
     assert sum(steps for *_, steps in told) == 8 * 4
-    assert not folder.snapshot.exists()
     assert_bitwise_equal(history, whole)
-
-
-def test_a_snapshot_that_is_not_of_what_is_missing_does_not_count(
-    short, uninterrupted, tmp_path, monkeypatch
-):
-    monkeypatch.setattr(run_module, "SNAPSHOT_SECONDS", -1.0)
-    with pytest.raises(KeyboardInterrupt):
-        execute(short, tmp_path, stopping_after(2))
-    stale = (tmp_path / "snapshot.npz").read_bytes()
-    with pytest.raises(KeyboardInterrupt):
-        execute(short, tmp_path, stopping_after(5))  # the first run is finished by now
-    (tmp_path / "snapshot.npz").write_bytes(stale)
-    history, timing, _ = execute(short, tmp_path)
-    assert timing.steps == 2 * 8
-    assert_bitwise_equal(history, uninterrupted)
 
 
 def test_what_a_kill_leaves_half_written_does_not_count(short, uninterrupted, tmp_path):

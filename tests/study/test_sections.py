@@ -163,7 +163,7 @@ def test_plain_annotations_are_strict_and_a_list_does_for_a_tuple():
 
 def test_annotations_in_quotes_count():
     assert found_in(quoted, {"count": 1, "epochs": 2})[1] == [
-        "arms.a.epochs: unknown key; did you mean 'size_epochs'? allowed: name, count, size, "
+        "arms.a.epochs: unknown key; did you mean 'size_epochs'? allowed: count, size, "
         "size_epochs, size_fraction",
         "arms.a.size or size_epochs or size_fraction is missing",
     ]
@@ -180,7 +180,7 @@ def test_parameters_without_annotation_take_anything():
 
 def test_what_the_study_gives_and_catch_alls_are_no_keys():
     section = {"classes": 3, "rest": 1, "depth": 1, "more": 2}
-    allowed = "unknown key; allowed: name, sizes, depth"
+    allowed = "unknown key; allowed: sizes, depth"
     assert found_in(bare, section, given=("classes",))[1] == [
         f"arms.a.{key}: {allowed}" for key in ("classes", "rest", "more")
     ]

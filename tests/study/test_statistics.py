@@ -240,6 +240,35 @@ def test_diverged_seeds_are_counted_and_left_out_of_the_loss_alone(value: float)
     assert summary.gap == mean_interval(1 - accuracy[0])
 
 
+def test_an_arm_that_was_retired_is_summarised_until_then():
+    rate = np.full((2, 2, 20), 0.1)
+    rate[1, :, 4:] = 0.01
+    history = record(
+        *(2, 2, 20, 4),
+        learning_rate=rate,
+        val_accuracy=np.full((2, 2, 4), 0.5),
+        fires=np.zeros((2, 2, 20), np.int32),
+    )
+    for array in (history.loss, history.learning_rate):
+        array[1, :, 10:] = np.nan
+    history.fires[1, :, 10:] = -1
+    history.val_accuracy[1] = [[0.5, 0.7, np.nan, np.nan], [0.5, 0.9, np.nan, np.nan]]
+    for array in (history.train_loss, history.train_accuracy, history.test_accuracy):
+        array[1] = np.nan
+    first, second = summarise(history, ["a", "b"], 0.8, 5)
+    assert (first.retired, second.retired) == (None, 2)
+    assert first.val_accuracy.mean == 0.5
+    assert second.val_accuracy == mean_interval(np.array([0.7, 0.9]))
+    assert second.diverged == 0
+    assert second.difference is None
+    assert (second.reached, second.steps_to_target) == (1, None)
+    assert (second.cuts, second.cut_steps) == (1, (4,))
+    for interval in (second.test_accuracy, second.final_loss, second.gap, second.oscillation):
+        assert np.isnan(interval).all()
+    history.loss[1, 0, 9] = np.inf
+    assert summarise(history, ["a", "b"], 0.8, 5)[1].diverged == 1
+
+
 def test_an_early_spike_is_no_divergence():
     loss = np.ones((1, 2, 20))
     loss[0, 0, 3] = np.inf

@@ -1,6 +1,8 @@
 """A study on a stream, as a user meets it: the numbers of data in memory, and its errors."""
 
 import dataclasses
+import json
+import shutil
 import sys
 import threading
 
@@ -9,9 +11,10 @@ import pytest
 import tiny
 
 from lrdecay.cli import main
-from lrdecay.study import run as run_module
+from lrdecay.study import waves
 from lrdecay.study.config import ConfigError
 from lrdecay.study.plan import plan
+from lrdecay.training import streamed_wave
 
 STREAMED = "data.name=tiny:streamed"
 
@@ -69,16 +72,44 @@ def test_a_stream_that_fails_is_a_line_and_what_is_done_is_kept(folder, capsys):
 
 
 def test_a_wave_that_fails_on_its_way_goes_on_from_its_snapshot(folder, monkeypatch, capsys):
-    monkeypatch.setattr(run_module, "SNAPSHOT_SECONDS", -1.0)
+    monkeypatch.setattr(waves, "SNAPSHOT_SECONDS", -1.0)
     command = ["run", "study.toml", STREAMED, "placement.groups=2"]
     assert main([*command, "--out", "whole"]) == 0
     (folder / "broken").touch()
     assert main([*command, "--out", "halves"]) == 2
-    assert (folder / "halves" / "snapshot.npz").exists()
+    assert sorted(f.name for f in (folder / "halves" / "runs").iterdir()) == ["0-0.npz", "0-1.npz"]
     (folder / "broken").unlink()
     assert main([*command, "--out", "halves"]) == 0
     assert_bitwise_equal(history(folder / "halves"), history(folder / "whole"))
-    assert '"steps": 16' in (folder / "halves" / "summary.json").read_text()
+    assert steps_run(folder / "halves") == 16
+
+
+def steps_run(folder):
+    return json.loads((folder / "summary.json").read_text())["steps"]
+
+
+def test_a_wave_goes_on_within_an_epoch(folder, monkeypatch, capsys):
+    """Five chunks of seven steps in an epoch, of which the third is broken in the second epoch."""
+    monkeypatch.setattr(waves, "SNAPSHOT_SECONDS", -1.0)
+    command = ["run", "study.toml", STREAMED, "batch_size=2", "placement.groups=2"]
+    assert main([*command, "--out", "whole"]) == 0
+    assert steps_run(folder / "whole") == 2 * 105
+    (folder / "broken").touch()
+    assert main([*command, "--out", "halves"]) == 2
+    (folder / "broken").unlink()
+    shutil.copytree(folder / "halves", folder / "others")
+    assert main([*command, "--out", "halves"]) == 0
+    # The error comes with the chunk that is read ahead, in the place of what the second gives.
+    assert steps_run(folder / "halves") == 2 * (105 - 35 - 7)
+    assert_bitwise_equal(history(folder / "halves"), history(folder / "whole"))
+    # Chunks of five, as on other devices, do not fit in between.
+    monkeypatch.setattr(streamed_wave, "_MOST_STEPS", 5)
+    capsys.readouterr()
+    assert main([*command, "--out", "others"]) == 0
+    assert "constant: done" in capsys.readouterr().out  # by the steps, less those done again
+    assert steps_run(folder / "others") == 2 * 105
+    for name, array in history(folder / "whole").items():
+        np.testing.assert_allclose(history(folder / "others")[name], array, rtol=1e-5)
 
 
 def test_what_is_wrong_with_a_stream_from_the_first_is_said_before_anything_is_written(

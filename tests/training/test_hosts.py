@@ -13,6 +13,29 @@ import tiny
 from lrdecay.training.hosts import connect
 
 TESTS = Path(__file__).parents[1]
+# A stream that writes down the seeds and epochs that a process asks of it.
+HEARD = """
+import dataclasses
+import jax
+import tiny
+from lrdecay.training.streaming import Stream
+
+def streamed():
+    source = tiny.streamed()
+    def load():
+        data = source.load()
+        def batches(seed, epoch, batch_size):
+            with open(f"asked-{jax.process_index()}", "a") as file:
+                print(seed, epoch, file=file)
+            return data.train.batches(seed, epoch, batch_size)
+        return data._replace(train=Stream(batches, data.train.size))
+    return dataclasses.replace(source, load=load)
+"""
+HALVING = (
+    "arms.slow={name='constant', value=1e-3}",
+    "arms.fast={name='constant', value=0.3}",
+    "successive_halving={min_epochs=1, reduction_factor=2}",
+)
 DEVICES = {"JAX_NUM_CPU_DEVICES": "2"}
 
 
@@ -45,14 +68,15 @@ def history(folder):
 @pytest.mark.parametrize(
     ("data", "placement"),
     [
-        ("tiny:data", ()),
+        ("tiny:data", HALVING),
         ("tiny:data", ("placement.groups=1", "placement.sharing=4")),
-        ("tiny:streamed", ("placement.groups=2", "placement.sharing=2")),
+        ("heard:streamed", ("placement.groups=2", "placement.sharing=2")),
     ],
 )
 def test_two_processes_are_as_one(tmp_path, data, placement):
     (tmp_path / "study.toml").write_text(tiny.TOML)
-    study = ("seeds=4", f"data.name={data}")
+    (tmp_path / "heard.py").write_text(HEARD)
+    study = ("seeds=4", f"data.name={data}", *(HALVING if placement is HALVING else ()))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
@@ -63,6 +87,14 @@ def test_two_processes_are_as_one(tmp_path, data, placement):
     first, second = map(end, both)
     assert "constant: done" in first
     assert "constant" not in second
+    assert ("retired after epoch 1" in first) == (placement is HALVING)
+    assert "retired" not in second
+    if data == "heard:streamed":
+        # Runs go to the processes by turns. The first mini-batch of all is a check of the data.
+        for index in (0, 1):
+            asked = (tmp_path / f"asked-{index}").read_text().splitlines()
+            epochs = [f"{seed} {epoch}" for seed in (index, index + 2) for epoch in (0, 1, 2, 0)]
+            assert asked == ["0 0", *epochs]
     end(start(tmp_path, "one", *study, JAX_NUM_CPU_DEVICES="4"))
     for name, array in history(tmp_path / "one").items():
         np.testing.assert_allclose(history(tmp_path / "two")[name], array, rtol=1e-4, atol=1e-6)

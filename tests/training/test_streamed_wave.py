@@ -66,8 +66,12 @@ def trained(wave, runs):
     under_way = wave.start.call(wave.own(Run(arms, seeds)), wave.shared)
     record = []
     for epoch in range(EPOCHS):
-        under_way, *of_epoch = wave.train_epoch(under_way, epoch)
-        record.append(of_epoch)
+        parts = list(wave.train_epoch(under_way, epoch))
+        assert [part.score is None for part in parts] == [True] * (len(parts) - 1) + [False]
+        under_way, _, score = parts[-1]
+        steps = [fetch(part.steps) for part in parts]
+        steps = jax.tree.map(lambda *x: np.concatenate(x, axis=1), *steps)
+        record.append((steps, fetch(score)))
     return fetch(under_way.state), record, wave.final_scores(under_way)
 
 

@@ -71,6 +71,31 @@ def test_chunks_are_the_mini_batches_of_the_epoch_in_their_order(
         np.testing.assert_array_equal(labels, y)
 
 
+@given(total=st.integers(1, 12), first=st.integers(0, 12), steps=st.integers(1, 5))
+def test_an_epoch_may_begin_at_any_mini_batch(total, first, steps):
+    stream = shuffled(3 * total)
+    whole = steps_of(stream.chunks(1, 2, 3, 1))
+    asked = []
+
+    class Listening(list):
+        def __iter__(self):
+            for item in super().__iter__():
+                asked.append(item)
+                yield item
+
+        def __getitem__(self, rows):
+            return Listening(super().__getitem__(rows))
+
+    sliced = Stream(lambda *of: Listening(stream.batches(*of)), stream.size)
+    for source in (stream, sliced):
+        rest = steps_of(source.chunks(1, 2, 3, steps, first=first))
+        assert len(rest) == max(total - first, 0)
+        for (images, labels), (x, y) in zip(rest, whole[first:], strict=True):
+            np.testing.assert_array_equal(images, x)
+            np.testing.assert_array_equal(labels, y)
+    assert len(asked) == len(rest)  # where there are slices, none is read in vain
+
+
 @given(st.lists(st.integers()), st.integers(1, 5))
 def test_prefetching_changes_nothing(items, ahead):
     assert list(prefetched(items, ahead)) == items
@@ -234,6 +259,8 @@ def test_grain_gives_every_example_once_in_an_order_by_seed_and_epoch():
         return [int(label) for _, labels in batches for label in labels]
 
     first = order(0, 0)
+    rest = steps_of(stream.chunks(0, 0, 2, 2, first=3))
+    assert [int(label) for _, labels in rest for label in labels] == first[6:]
     assert sorted(first) == list(range(10))
     assert order(0, 0) == first
     assert len({tuple(order(s, e)) for s in range(2) for e in range(2)}) == 4
