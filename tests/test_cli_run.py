@@ -74,7 +74,7 @@ def refused(capsys, *argv):
         (["run", "nowhere.toml"], 2, "lrdecay: nowhere.toml: no such file"),
         (["run", "."], 2, "lrdecay: .: cannot be read: Is a directory\n"),
         (["run", "broken.toml"], 2, "lrdecay: broken.toml: not TOML: "),
-        (["run", "study.toml", "epochs"], 2, "must be key.path=value, got 'epochs'\n"),
+        (["run", "study.toml", "epochs"], 2, "double quotes, got 'epochs'\n"),
     ],
     ids=lambda x: " ".join(x) or "nothing" if isinstance(x, list) else "",
 )
