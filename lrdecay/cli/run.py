@@ -15,7 +15,9 @@ from lrdecay.study.config import ConfigError, override, read
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
+    from lrdecay.study.history import History
     from lrdecay.study.plan import Plan
     from lrdecay.study.run import OnProgress, OnRetired
     from lrdecay.training.placement import Placement
@@ -73,8 +75,6 @@ def _run(arguments: argparse.Namespace) -> int:
     from lrdecay.study.folder import Folder
     from lrdecay.study.history import load
     from lrdecay.study.plan import plan
-    from lrdecay.study.report import table
-    from lrdecay.study.results import facts_of, summaries_of, write_results
     from lrdecay.study.run import identity, run
     from lrdecay.training.hosts import is_first, wait
 
@@ -89,7 +89,7 @@ def _run(arguments: argparse.Namespace) -> int:
     _show(console, study, placement, folder.path)
 
     if folder.done and not overwrite:
-        console.print(table(summaries_of(study, load(folder.history))))
+        console.print(_table(study, load(folder.history)))
         console.print(f"This study is done. Report: {folder.report}", soft_wrap=True)
         return 0
     data = study.load()
@@ -98,13 +98,24 @@ def _run(arguments: argparse.Namespace) -> int:
     wait("the folder is ready")
     with _progress(console, study) as told:
         history, timing = run(study, data, folder, placement, *told)
+
+    # Only now: what draws and computes statistics takes a while to import.
+    from lrdecay.study.results import facts_of, write_results
+
     seconds = time.perf_counter() - start
     if is_first():
         write_results(study, folder, history, timing, seconds)
-    console.print(table(summaries_of(study, history)))
+    console.print(_table(study, history))
     console.print(facts_of(study, timing, seconds))
     console.print(f"Report: {folder.report}", soft_wrap=True)
     return 0
+
+
+def _table(study: "Plan", history: "History") -> "Table":
+    from lrdecay.study.report import table
+    from lrdecay.study.results import summaries_of
+
+    return table(summaries_of(study, history))
 
 
 def _join(hosts: str) -> None:
@@ -120,20 +131,20 @@ def _show(console: "Console", study: "Plan", placement: "Placement", folder: Pat
     """Says what is about to run, and where."""
     from rich.table import Table
 
-    from lrdecay.study.report import count
+    from lrdecay.study.words import as_call, count
 
     config, run = study.config, study.run
     grid = Table("arm", "schedule", title=f"{config.name}: the plan", title_justify="left")
     for name, section in study.resolved["arms"].items():
-        grid.add_row(name, _in_words(section))
+        grid.add_row(name, as_call(section))
     console.print(grid)
     console.print(
         f"{count(len(study.arms), 'arm')} x {count(len(config.seed_list), 'seed')} = "
         f"{count(len(study.arms) * len(config.seed_list), 'run')} of {count(run.steps, 'step')} "
         f"({count(config.epochs, 'epoch')} of {run.steps_per_epoch}, "
         f"batches of {config.batch_size}); "
-        f"data {_in_words(study.resolved['data'])}; model {_in_words(study.resolved['model'])}; "
-        f"optimizer {_in_words(study.resolved['optimizer'])}; into {folder}"
+        f"data {as_call(study.resolved['data'])}; model {as_call(study.resolved['model'])}; "
+        f"optimizer {as_call(study.resolved['optimizer'])}; into {folder}"
     )
     if len(study.stages) > 1:
         stages = (f"{count(arms, 'arm')} to epoch {epochs}" for epochs, arms in study.stages)
@@ -147,7 +158,7 @@ def _where(placement: "Placement") -> str:
     """Where the runs are computed, in words."""
     import jax
 
-    from lrdecay.study.report import count
+    from lrdecay.study.words import count
 
     device = jax.devices()[0]
     at_once = count(placement.at_once, "run")
@@ -155,16 +166,6 @@ def _where(placement: "Placement") -> str:
     devices = count(placement.groups * placement.sharing, f"{device.platform} device")
     shared = f", each mini-batch shared by {placement.sharing}" if placement.sharing > 1 else ""
     return f"{at_once} at once on {devices}: {each} on each{shared}."
-
-
-def _in_words(section: object) -> str:
-    """A section as a call: `step(init_value=0.1, decay_steps=100, factor=0.1)`."""
-    if isinstance(section, list):
-        return f"[{', '.join(map(_in_words, section))}]"
-    if not isinstance(section, dict):
-        return str(section)
-    inside = (f"{k}={_in_words(v)}" for k, v in section.items() if k != "name")
-    return f"{section['name']}({', '.join(inside)})"
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from lrdecay.figures import colour
 from lrdecay.study.statistics import ArmSummary, Interval
+from lrdecay.study.words import count
 
 
 class Cell(NamedTuple):
@@ -185,11 +186,6 @@ def reading(summaries: Sequence[ArmSummary], target_accuracy: float) -> str:
             "accuracy."
         )
     return " ".join(said)
-
-
-def count(n: int, noun: str) -> str:
-    """A number of things in words: "1 seed", "2 seeds"."""
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
 def _last(x: float) -> float:

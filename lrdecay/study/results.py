@@ -7,9 +7,10 @@ from lrdecay.study.figures import curves
 from lrdecay.study.folder import Folder
 from lrdecay.study.history import History
 from lrdecay.study.plan import Plan
-from lrdecay.study.report import count, page
+from lrdecay.study.report import page
 from lrdecay.study.run import Timing, identity
 from lrdecay.study.statistics import ArmSummary, as_json, summarise
+from lrdecay.study.words import count
 
 
 def summaries_of(plan: Plan, history: History) -> list[ArmSummary]:
