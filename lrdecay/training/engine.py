@@ -155,9 +155,10 @@ def order_key(key: Key[Array, ""], epoch: ArrayLike) -> Key[Array, ""]:
 def permutation(key: Key[Array, ""], n: int) -> Int[Array, " n"]:
     """A random order of `n` things, uniform but for a share of at most 1 / (2 n).
 
-    `jax.random.permutation` sorts pairs of a random key and an index, for which XLA's CPU backend is
-    ten times slower than for single numbers. Here the index is in the low bits of the key: a radix
-    sort by random digits, of 3 log2(n) bits in all, so that two alike are as rare.
+    `jax.random.permutation` sorts pairs of a random key and an index, which takes XLA's CPU backend
+    ten times as long as single numbers. Here the index is in the low bits of the key. Sorts by
+    random digits, the last one first, come to one by a key of all their bits (a radix sort):
+    3 log2(n) of them, so that two keys are seldom alike.
 
     Args:
       key: a random key.

@@ -182,9 +182,9 @@ def _flat(x: Float[Array, "b h w c"]) -> Float[Array, "b h*w*c"]:
     return jnp.concatenate([x[:, row, column] for row, column in places], axis=-1)
 
 
-# Bytes of features computed at a time, to stay in a core's cache: their images, gradients and the
-# convolution's own workspace are next to them.
-_AT_A_TIME = 2**17
+# Bytes of features that stay in a core's cache, and of those computed at a time: their images,
+# gradients and the convolution's own workspace are next to them.
+_KEPT, _AT_A_TIME = 2**19, 2**17
 
 
 class _Block(nn.Module):
@@ -219,7 +219,7 @@ class _Block(nn.Module):
         if size == len(x):
             return block(x)
         # With few channels, features cost less to compute again than to fetch from memory.
-        kept = ["features"] if channels > 4 else []
+        kept = ["features"] if channels > 4 or len(x) * each <= _KEPT else []
         policy = jax.checkpoint_policies.save_only_these_names(*kept)
         few = jax.checkpoint(block, policy=policy, prevent_cse=False)
         y = jax.lax.map(few, x.reshape(-1, size, *x.shape[1:]))
