@@ -13,7 +13,7 @@ from jax.experimental.compilation_cache import compilation_cache
 
 from lrdecay.study.config import override
 from lrdecay.training.data import Dataset, Source, Split
-from lrdecay.training.engine import order_key
+from lrdecay.training.engine import order_key, permutation
 from lrdecay.training.models import Model, from_linen
 from lrdecay.training.streaming import Stream, StreamedDataset
 
@@ -119,7 +119,7 @@ def streamed() -> Source:
 
         def batches(seed: int, epoch: int, batch_size: int) -> Iterator[tuple[Any, Any]]:
             key = order_key(jax.random.key(seed), epoch)
-            order = np.asarray(jax.random.permutation(key, TRAIN_SIZE))
+            order = np.asarray(permutation(key, TRAIN_SIZE))
             for first in range(0, TRAIN_SIZE, batch_size):
                 late = (seed, epoch) == (1, 1) and 2 * first > TRAIN_SIZE
                 if late and Path("broken").exists():

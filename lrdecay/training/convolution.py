@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.typing import DTypeLike
 
@@ -13,6 +14,9 @@ _NHWC = lax.ConvDimensionNumbers((0, 3, 1, 2), (3, 2, 0, 1), (0, 3, 1, 2))
 
 # XLA has no fast kernel for a convolution with at most 16 channels and at most 16 features.
 _NARROW, _WIDE = 16, 32
+
+# Places in a kernel up to which a sum over them is faster for one channel and few features.
+_PLACES = 25
 
 
 def conv_general_dilated(
@@ -35,7 +39,8 @@ def conv_general_dilated(
     plain convolutions alone, and the gradients that `lax` derives are not plain (jax issue 12868):
     they are dilated, or in another layout. Here they are: the input's is that of the cotangent with
     the flipped kernel, the kernel's that of the images with the cotangent, the batch as channels.
-    Forward-mode differentiation is left out.
+    With one channel, few features and a small kernel, the value is a sum of shifted images, which
+    XLA fuses with what follows. Forward-mode differentiation is left out.
 
     Args:
       lhs: images, [batch, height, width, channels].
@@ -98,6 +103,54 @@ def _extent(size: Sequence[int], dilation: Sequence[int]) -> list[int]:
     return [(n - 1) * d + 1 for n, d in zip(size, dilation, strict=True)]
 
 
+def is_sum(kernel: Sequence[int]) -> bool:
+    """Whether a convolution with a kernel of that shape is evaluated as a sum over its places."""
+    height, width, channels, features = kernel
+    return channels == 1 and features <= _NARROW and height * width <= _PLACES
+
+
+def depthwise(
+    images: jax.Array,
+    kernel: jax.Array,
+    strides: Sequence[int],
+    padding: Sequence[tuple[int, int]],
+    dilation: Sequence[int],
+) -> jax.Array:
+    """Each channel by itself: a sum of shifted slices, one for each place in the kernel.
+
+    Args:
+      images: [batch, height, width, channels].
+      kernel: [height, width, 1, channels * multiplier].
+      strides: a stride for each of the two dimensions.
+      padding: a (low, high) pair for each; a negative one crops.
+      dilation: dilation of the kernel.
+
+    Returns:
+      [batch, height, width, channels * multiplier], half precision as float32.
+    """
+    batch, *_, channels = images.shape
+    edges = [(0, 0, 0), *((low, high, 0) for low, high in padding), (0, 0, 0)]
+    padded = lax.pad(images, jnp.zeros((), images.dtype), edges)
+    reach = _extent(kernel.shape[:2], dilation)
+    size = [
+        max(0, (n - r) // stride + 1)
+        for n, r, stride in zip(padded.shape[1:3], reach, strides, strict=True)
+    ]
+    # Products of half precision are summed in float32, as in a matrix product.
+    half = images.dtype in (jnp.bfloat16, jnp.float16)
+    dtype = jnp.float32 if half else images.dtype
+    padded, kernel = padded.astype(dtype), kernel.astype(dtype)
+    result = jnp.zeros((batch, *size, channels, kernel.shape[-1] // channels), dtype)
+    for place in np.ndindex(*kernel.shape[:2]):
+        rows, columns = (
+            slice(i * d, i * d + n * stride, stride)
+            for i, d, n, stride in zip(place, dilation, size, strides, strict=True)
+        )
+        factors = kernel[place].reshape(1, 1, 1, channels, -1)
+        result += padded[:, rows, columns, :, None] * factors
+    return result.reshape(batch, *size, kernel.shape[-1])
+
+
 def _plain(
     images: jax.Array,
     kernel: jax.Array,
@@ -136,6 +189,8 @@ def _convolve(
     precision: lax.PrecisionLike,
     dtype: DTypeLike | None,
 ) -> jax.Array:
+    if is_sum(kernel.shape):
+        return depthwise(images, kernel, strides, padding, dilation).astype(dtype or images.dtype)
     edges = [(low, high, 0) for low, high in padding]
     return _plain(images, kernel, strides, edges, dilation, precision, dtype)
 

@@ -7,12 +7,13 @@ from typing import Annotated, Any, Literal, NamedTuple, Protocol
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float, Key
 
 from lrdecay.arguments import Number, checked
-from lrdecay.training.convolution import conv_general_dilated
+from lrdecay.training.convolution import conv_general_dilated, is_sum
 
 
 class Apply(Protocol):
@@ -165,6 +166,22 @@ def _average_pool_backward(shape: tuple[int, ...], gradient: Array) -> tuple[Arr
 _average_pool.defvjp(_average_pool_forward, _average_pool_backward)
 
 
+# Places up to which `_flat` concatenates.
+_FEW_PLACES = 16
+
+
+def _flat(x: Float[Array, "b h w c"]) -> Float[Array, "b h*w*c"]:
+    """The features of each image in a row.
+
+    XLA's CPU backend fuses a reshape with the pooling before it into a loop that it cannot
+    vectorise, but not a concatenation.
+    """
+    places = list(np.ndindex(*x.shape[1:3]))
+    if len(places) > _FEW_PLACES:
+        return x.reshape(len(x), -1)
+    return jnp.concatenate([x[:, row, column] for row, column in places], axis=-1)
+
+
 # Bytes of features that stay in a core's cache, and of those computed at a time: their images,
 # gradients and the convolution's own workspace are next to them.
 _KEPT, _AT_A_TIME = 2**19, 2**17
@@ -190,10 +207,16 @@ class _Block(nn.Module):
             y = conv_general_dilated(images, kernel, (1, 1), "SAME", dimension_numbers=layout)
             return _average_pool(nn.relu(checkpoint_name(y + bias[None, None, None], "features")))
 
+        if jax.default_backend() != "cpu":
+            return block(x)
+        if is_sum(shape):
+            # One loop for all three. XLA would repeat it in each use, but for the concatenation.
+            half = len(x) // 2
+            return jnp.concatenate([block(x[:half]), block(x[half:])])
         each = x.nbytes // len(x) // channels * self.features
         sizes = [n for n in range(1, len(x) + 1) if len(x) % n == 0 and n * each <= _AT_A_TIME]
         size = max(sizes, default=1)
-        if jax.default_backend() != "cpu" or size == len(x):
+        if size == len(x):
             return block(x)
         # With few channels, features cost less to compute again than to fetch from memory.
         kept = ["features"] if channels > 4 or len(x) * each <= _KEPT else []
@@ -236,7 +259,7 @@ class CNN(nn.Module):
                 x = _average_pool(nn.relu(x))
             else:
                 x = _Block(features, name=name)(x)
-        x = nn.relu(nn.Dense(self.hidden)(x.reshape(len(x), -1)))
+        x = nn.relu(nn.Dense(self.hidden)(_flat(x)))
         return nn.Dense(self.classes)(x)
 
 

@@ -11,7 +11,7 @@ from jax import lax
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, jaxpr_as_fun, jaxprs_in_params
 from jax.extend.core.primitives import custom_jvp_call_p, custom_vjp_call_p
 
-from lrdecay.training.convolution import conv_general_dilated
+from lrdecay.training.convolution import conv_general_dilated, depthwise
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -141,7 +141,7 @@ def _convolve(
         padding = [(0, 0), *padding]
     if lhs.shape[-1] == feature_group_count > 1:
         dtype = preferred_element_type or lhs.dtype
-        result = _depthwise(lhs, rhs, window_strides, padding, rhs_dilation).astype(dtype)
+        result = depthwise(lhs, rhs, window_strides, padding, rhs_dilation).astype(dtype)
     else:
         groups = zip(*(jnp.split(x, feature_group_count, axis=-1) for x in (lhs, rhs)), strict=True)
         results = [
@@ -167,33 +167,3 @@ def _pad(images: jax.Array, padding: Sequence[tuple[int, int, int]]) -> jax.Arra
     """Pads, dilates and, where negative, crops all but the first and last dimension with zeros."""
     none = (0, 0, 0)
     return lax.pad(images, jnp.zeros((), images.dtype), [none, *padding, none])
-
-
-def _depthwise(
-    images: jax.Array,
-    kernel: jax.Array,
-    strides: Sequence[int],
-    padding: Sequence[tuple[int, int]],
-    dilation: Sequence[int],
-) -> jax.Array:
-    """Each channel by itself: a sum of shifted slices, one for each place in the kernel."""
-    batch, *_, channels = images.shape
-    padded = _pad(images, [(low, high, 0) for low, high in padding])
-    reach = [(n - 1) * d + 1 for n, d in zip(kernel.shape[:2], dilation, strict=True)]
-    size = [
-        max(0, (n - r) // stride + 1)
-        for n, r, stride in zip(padded.shape[1:3], reach, strides, strict=True)
-    ]
-    # Products of half precision are summed in float32, as in a matrix product.
-    half = images.dtype in (jnp.bfloat16, jnp.float16)
-    dtype = jnp.float32 if half else images.dtype
-    padded, kernel = padded.astype(dtype), kernel.astype(dtype)
-    result = jnp.zeros((batch, *size, channels, kernel.shape[-1] // channels), dtype)
-    for place in np.ndindex(*kernel.shape[:2]):
-        rows, columns = (
-            slice(i * d, i * d + n * stride, stride)
-            for i, d, n, stride in zip(place, dilation, size, strides, strict=True)
-        )
-        factors = kernel[place].reshape(1, 1, 1, channels, -1)
-        result += padded[:, rows, columns, :, None] * factors
-    return result.reshape(batch, *size, kernel.shape[-1])

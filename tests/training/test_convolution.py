@@ -73,7 +73,39 @@ def test_equals_lax_in_value_and_both_gradients(window, strides, padding, dilati
     )
 
 
-@pytest.mark.parametrize("channels", [1, 3, 32])
+@pytest.mark.parametrize("features", [1, 16, 17])
+@pytest.mark.parametrize("padding", ["SAME", "VALID", ((-1, 2), (0, -1))], ids=str)
+@pytest.mark.parametrize(
+    ("strides", "dilation"), [((1, 1), None), ((2, 1), None), ((1, 3), (2, 1))], ids=str
+)
+@pytest.mark.parametrize("window", [(1, 1), (3, 3), (5, 5), (2, 3), (6, 5)], ids=str)
+def test_of_one_channel_equals_lax_in_value_and_both_gradients(
+    window, strides, dilation, padding, features
+):
+    lhs, rhs = normal(0, 2, 13, 12, 1), normal(1, *window, 1, features)
+
+    def ours(x, k):
+        return conv_general_dilated(
+            x, k, strides, padding, rhs_dilation=dilation, dimension_numbers=NHWC
+        )
+
+    def theirs(x, k):
+        # Cropped by hand: with a negative padding, lax on the CPU reads outside of the image.
+        edges = padding
+        if padding not in ("SAME", "VALID"):
+            x, edges = x[:, 1:, :-1], ((0, 2), (0, 0))
+        return lax.conv_general_dilated(
+            x, k, strides, edges, rhs_dilation=dilation, dimension_numbers=NHWC
+        )
+
+    assert_close(
+        jax.jit(lambda x, k: value_and_gradients(ours, x, k))(lhs, rhs),
+        jax.jit(lambda x, k: value_and_gradients(theirs, x, k))(lhs, rhs),
+        rtol=1e-5,
+    )
+
+
+@pytest.mark.parametrize("channels", [3, 32])
 @pytest.mark.parametrize("strides", [(1, 1), (2, 2)])
 def test_value_and_both_gradients_are_convolutions_of_the_fast_kind(strides, channels):
     lhs, rhs = normal(0, 4, 12, 12, channels), normal(1, 3, 3, channels, 8)
@@ -126,8 +158,12 @@ def test_empty_results_have_the_shape_of_lax(shape, strides):
     ("dtype", "rtol"), [(jnp.float32, 1e-5), (jnp.bfloat16, 2e-2), (jnp.float16, 3e-3)]
 )
 @pytest.mark.parametrize("preferred", [None, jnp.float32])
-def test_dtypes_are_those_of_lax(dtype, rtol, preferred):
-    lhs, rhs = normal(0, 2, 6, 6, 3, dtype=dtype), normal(1, 3, 3, 3, 4, dtype=dtype)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_dtypes_are_those_of_lax(channels, dtype, rtol, preferred):
+    lhs, rhs = (
+        normal(0, 2, 6, 6, channels, dtype=dtype),
+        normal(1, 3, 3, channels, 4, dtype=dtype),
+    )
     value, *gradients = value_and_gradients(
         lambda x, k: conv_general_dilated(
             x, k, (1, 1), "SAME", dimension_numbers=NHWC, preferred_element_type=preferred

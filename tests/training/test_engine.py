@@ -20,6 +20,7 @@ from lrdecay.training.engine import (
     TrainState,
     evaluate,
     init,
+    permutation,
     train_epoch,
     train_step,
 )
@@ -264,6 +265,26 @@ def test_an_epoch_shows_no_example_twice_and_leaves_out_less_than_a_batch(n, bat
     assert rows.shape == (steps, batch)
     assert len(np.unique(rows)) == steps * batch
     assert n - steps * batch < batch
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 23, 2**16 - 1, 2**16, 2**16 + 1, 300_000])
+def test_a_permutation_comes_of_stable_sorts_by_random_digits(n):
+    width = (n - 1).bit_length()
+    rounds = -(-3 * width // (32 - width))
+    order = np.arange(n)
+    for digit in np.asarray(jax.random.bits(KEY, (rounds, n))) >> width:
+        order = order[np.argsort(digit, kind="stable")]
+    np.testing.assert_array_equal(jax.jit(permutation, static_argnums=1)(KEY, n), order)
+    assert len(np.unique(order)) == n
+
+
+def test_every_permutation_is_as_likely_as_the_others():
+    keys = jax.random.split(KEY, 24_000)
+    found = np.asarray(jax.jit(jax.vmap(lambda key: permutation(key, 4)))(keys))
+    _, counts = np.unique(found, axis=0, return_counts=True)
+    assert len(counts) == 24
+    # Pearson's chi-squared of 23 degrees of freedom is under 49.7 in 99.9 % of all cases.
+    assert np.sum((counts - 1000) ** 2 / 1000) < 49.7
 
 
 def test_the_order_depends_on_key_and_epoch_and_gives_every_example_its_turn():

@@ -133,8 +133,12 @@ def test_shapes_of_the_cnn(size, features, hidden, batch_norm, side):
     assert (model_state == {}) != batch_norm
 
 
-def test_cnn_equals_its_layers_written_out():
-    model, x = cnn(3), images(side=9)
+@pytest.mark.parametrize(
+    ("size", "side", "count"),
+    [("small", 9, 1), ("small", 9, 5), ("small", 28, 6), ("medium", 9, 5), ("medium", 28, 6)],
+)
+def test_cnn_and_its_gradient_equal_the_layers_written_out(size, side, count):
+    model, x = cnn(3, size), images(batch=count, side=side)
     params, _ = model.init(KEY, x)
 
     def pool(x):
@@ -144,17 +148,27 @@ def test_cnn_equals_its_layers_written_out():
     def dense(x, layer):
         return jnp.einsum("bi,io->bo", x, layer["kernel"]) + layer["bias"][None]
 
-    y = x
-    for i in range(2):
-        layer = params[f"Conv_{i}"]
-        y = jax.lax.conv_general_dilated(
-            y, layer["kernel"], (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
-        )
-        y = pool(jnp.maximum(y + layer["bias"][None, None, None], 0))
-    y = jnp.maximum(dense(y.reshape(len(y), -1), params["Dense_0"]), 0)
-    expected = dense(y, params["Dense_1"])
-    np.testing.assert_allclose(
-        model.apply(params, {}, x, train=True)[0], expected, rtol=1e-4, atol=1e-5
+    def written_out(params):
+        y = x
+        for i in range(2):
+            layer = params[f"Conv_{i}"]
+            y = jax.lax.conv_general_dilated(
+                y, layer["kernel"], (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+            )
+            y = pool(jnp.maximum(y + layer["bias"][None, None, None], 0))
+        y = jnp.maximum(dense(y.reshape(len(y), -1), params["Dense_0"]), 0)
+        return dense(y, params["Dense_1"])
+
+    def value_and_gradient(function):
+        value, pullback = jax.vjp(function, params)
+        return value, *pullback(jnp.arange(value.size, dtype=value.dtype).reshape(value.shape))
+
+    jax.tree.map(
+        lambda a, d: np.testing.assert_allclose(a, d, rtol=0, atol=1e-5 * np.abs(d).max()),
+        *(
+            jax.jit(value_and_gradient, static_argnums=0)(f)
+            for f in (lambda p: model.apply(p, {}, x, train=True)[0], written_out)
+        ),
     )
 
 
