@@ -179,8 +179,7 @@ def _plain(
     return result[..., :features]
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4, 5, 6))
-def _convolve(
+def _value(
     images: jax.Array,
     kernel: jax.Array,
     strides: tuple[int, ...],
@@ -196,7 +195,8 @@ def _convolve(
 
 
 def _forward(images: jax.Array, kernel: jax.Array, *options: Any) -> tuple[jax.Array, Any]:
-    return _convolve(images, kernel, *options), (images, kernel)
+    # Not `_convolve`, so that the gradient may be differentiated forwards.
+    return _value(images, kernel, *options), (images, kernel)
 
 
 def _backward(
@@ -233,4 +233,5 @@ def _backward(
     return image_gradient.astype(inputs[0].dtype), kernel_gradient.astype(inputs[1].dtype)
 
 
+_convolve = jax.custom_vjp(_value, nondiff_argnums=(2, 3, 4, 5, 6))
 _convolve.defvjp(_forward, _backward)

@@ -320,3 +320,17 @@ def test_in_nnx_with_a_preferred_dtype():
         rngs=nnx.Rngs(1),
     )
     assert layer(normal(0, 2, 8, 8, 4)).dtype == jnp.float32
+
+
+@pytest.mark.parametrize("shape", [(3, 3, 1, 4), (3, 3, 3, 4)], ids=str)
+def test_a_gradient_may_be_differentiated_forwards(shape):
+    """The Hessian's product with a vector, as sharpness is measured."""
+    lhs, rhs, along = normal(0, 2, 6, 5, shape[2]), normal(1, *shape), normal(2, *shape)
+
+    def product(convolve):
+        def loss(k):
+            return jnp.sum(convolve(lhs, k, (1, 1), "SAME", dimension_numbers=NHWC) ** 3)
+
+        return jax.jvp(jax.grad(loss), (rhs,), (along,))
+
+    assert_close(product(conv_general_dilated), product(lax.conv_general_dilated), rtol=1e-5)
