@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.extend.core import ClosedJaxpr, Jaxpr, jaxpr_as_fun, jaxprs_in_params
 
 _SLOW = 0.2  # seconds of a call that is long enough to measure a roofline by
 _REPEATS = 5
@@ -79,22 +80,52 @@ class Cost:
 def cost(function: Callable[..., Any], *arguments: Any) -> Cost:
     """Counts one call of a function.
 
-    XLA counts the body of a loop once, whatever its length: give it the body itself. It does not
-    know what is inside of a vendor's library, so operations are counted before compilation; bytes
-    after it, as fusion saves most of them.
+    Operations are counted before compilation, as XLA does not know what is inside of a vendor's
+    library; bytes after it, as fusion saves most of them.
 
     Args:
-      function: any function that `jax.jit` takes.
+      function: any function that `jax.jit` takes; of its loops, those of a fixed length.
       *arguments: its arguments, or `jax.ShapeDtypeStruct` for them.
     """
-    lowered = jax.jit(function).lower(*arguments)
 
-    def count(stage: jax.stages.Lowered | jax.stages.Compiled, name: str) -> float | None:
-        analysis = stage.cost_analysis()
-        found = analysis.get(name) if isinstance(analysis, dict) else None
-        return None if found is None else float(found)
+    def flops(lowered: jax.stages.Lowered) -> float | None:
+        return _count(lowered, "flops")
 
-    return Cost(count(lowered, "flops"), count(lowered.compile(), "bytes accessed"))
+    def bytes_accessed(lowered: jax.stages.Lowered) -> float | None:
+        return _count(lowered.compile(), "bytes accessed")
+
+    jaxpr = jax.make_jaxpr(function)(*arguments)
+    return Cost(_with_loops(jaxpr, flops), _with_loops(jaxpr, bytes_accessed))
+
+
+def _count(stage: jax.stages.Lowered | jax.stages.Compiled, name: str) -> float | None:
+    analysis = stage.cost_analysis()
+    found = analysis.get(name) if isinstance(analysis, dict) else None
+    return None if found is None else float(found)
+
+
+def _with_loops(
+    jaxpr: ClosedJaxpr, count: Callable[[jax.stages.Lowered], float | None]
+) -> float | None:
+    """A count in which the body of a scan counts as often as it runs; XLA's counts it once."""
+
+    def once(jaxpr: ClosedJaxpr) -> float | None:
+        inputs = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in jaxpr.in_avals]
+        return count(jax.jit(jaxpr_as_fun(jaxpr)).lower(*inputs))
+
+    def more(jaxpr: Jaxpr) -> float:
+        """What XLA's count leaves out."""
+        total = 0.0
+        for eqn in jaxpr.eqns:
+            if eqn.primitive.name == "scan":
+                body, length = eqn.params["jaxpr"], eqn.params["length"]
+                total += (length - 1) * (once(body) or 0.0) + length * more(body.jaxpr)
+            else:
+                total += sum(map(more, jaxprs_in_params(eqn.params)))
+        return total
+
+    found = once(jaxpr)
+    return None if found is None else found + more(jaxpr.jaxpr)
 
 
 @dataclasses.dataclass(frozen=True)

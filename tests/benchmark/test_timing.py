@@ -46,13 +46,20 @@ def test_a_matrix_product_has_the_operations_of_its_formula(shape):
     assert counted.bytes_accessed >= 4 * (n * k + k * m + n * m)
 
 
-def test_the_body_of_a_loop_is_counted_once_which_is_why_a_step_is_counted_alone():
+def test_the_body_of_a_loop_counts_as_often_as_it_runs():
     x = jax.ShapeDtypeStruct((64, 64), jnp.float32)
 
-    def loop(x):
-        return jax.lax.fori_loop(0, 10, lambda i, y: y @ y, x)
+    @jax.checkpoint
+    def inner(y):
+        return jax.lax.fori_loop(0, 3, lambda i, z: z @ z, y @ y)
 
-    assert cost(loop, x).flops == pytest.approx(2 * 64**3, rel=1e-3)
+    def outer(x):
+        return jax.lax.fori_loop(0, 10, lambda i, y: inner(y), x @ x)
+
+    # One before the loop, and in each of its ten rounds one and three.
+    assert cost(outer, x).flops == pytest.approx(41 * 2 * 64**3, rel=1e-3)
+    # Each reads one matrix and writes one.
+    assert cost(outer, x).bytes_accessed >= 41 * 2 * 4 * 64**2
 
 
 def test_fusion_saves_bytes():
