@@ -34,8 +34,8 @@ _MOST_LINES = 30  # more fires of a trigger are marked by triangles alone
 
 
 def colour(line: int) -> str:
-    """The colour of a line, such as that of an arm."""
-    return COLOURS[line % len(COLOURS)]
+    """The colour of a line, such as that of an arm. Others may share one, but not the first's."""
+    return COLOURS[0] if line == 0 else COLOURS[1 + (line - 1) % (len(COLOURS) - 1)]
 
 
 def svg(figure: Figure) -> str:

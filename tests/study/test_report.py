@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from lrdecay.figures import svg
+from lrdecay.figures import colour, svg
 from lrdecay.study.figures import curves
 from lrdecay.study.history import History
 from lrdecay.study.report import COLUMNS, page, reading, table
@@ -321,3 +321,8 @@ def test_table_sets_bold_what_excludes_zero():
         if isinstance(cell, Text) and cell.style == "bold"
     ]
     assert bold == ["+1.10 ± 0.40*", "-6.00 ± 0.30*"]
+
+
+def test_no_arm_has_the_colour_of_the_reference():
+    assert colour(0) not in {colour(arm) for arm in range(1, 40)}
+    assert len({colour(arm) for arm in range(8)}) == 8
