@@ -16,7 +16,7 @@ from lrdecay.study.config import ConfigError
 COMMANDS = (run, replay, names, plot, bench)
 
 # The modules of the extra `study`, without which the library itself works.
-STUDY_EXTRA = ("matplotlib", "pydantic", "pydantic_core", "rich", "sklearn")
+STUDY_EXTRA = ("matplotlib", "pydantic", "pydantic_core", "rich")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

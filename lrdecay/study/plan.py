@@ -6,6 +6,7 @@ import functools
 import json
 from typing import Any, NamedTuple
 
+import jax
 from optax.schedules import StatefulSchedule
 
 from lrdecay.loss_aware_schedule import LOSS
@@ -212,7 +213,7 @@ def _check_monitors(schedule: Any, where: str, problems: list[str]) -> None:
     reported = (LOSS, *EPOCH_METRICS, *SIGNALS)
     problems += [
         f"{where}: unknown monitor {name!r}; {did_you_mean(name, reported)}"
-        for name in watched(schedule.init())
+        for name in watched(jax.eval_shape(schedule.init))  # which compiles nothing
         if name not in reported
     ]
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Generator, Mapping
 from typing import Any, NamedTuple
@@ -196,6 +197,8 @@ def make_streamed_wave(
         ((run, state, moving), chunk), (schedules, epoch, first) = own, common
         made = optimizer(pick(schedules, jnp.asarray(run.arm)))
 
+        # Traced once for both of its uses.
+        @functools.partial(jax.jit, inline=True)
         def move(state: TrainState) -> tuple[TrainState, Steps]:
             keys = dropout_keys(jax.random.key(run.seed), epoch, steps_per_epoch)
             keys = lax.dynamic_slice_in_dim(keys, first, steps)

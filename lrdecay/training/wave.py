@@ -2,6 +2,7 @@
 
 import abc
 import dataclasses
+import functools
 import itertools
 import time
 from collections.abc import Callable, Generator
@@ -266,6 +267,8 @@ def make_wave(
         (run, state, moving), ((schedules, data), index) = own, common
         made = optimizer(pick(schedules, jnp.asarray(run.arm)))
 
+        # Traced once for both of its uses.
+        @functools.partial(jax.jit, inline=True)
         def train(state: TrainState) -> tuple[TrainState, Steps, Score]:
             key = jax.random.key(run.seed)
             return train_epoch(

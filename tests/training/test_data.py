@@ -1,12 +1,12 @@
 """Data sets: the splits against the originals, and idx files written by hand."""
 
 import gzip
-import importlib.util
 import struct
 
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
 
 from lrdecay.training import data
 
@@ -64,40 +64,15 @@ def test_digits_has_what_it_says():
     assert abs(dataset.train.images.std(dtype=float) - 1) < 1e-5
 
 
-def test_digits_are_a_partition_of_the_originals():
-    dataset = data.digits().load()
-    pixels, targets = load_digits(return_X_y=True)
-    # Levels of grey are whole numbers from 0 to 16, which tells the scaling of the whole.
-    levels = np.unique(np.concatenate([split.images.ravel() for split in dataset]))
-    assert len(levels) == 17
-    step = (levels[-1] - levels[0]) / 16
-
-    def rows(images, labels):
-        return sorted(
-            (*image.ravel().astype(int), int(y)) for image, y in zip(images, labels, strict=True)
-        )
-
-    found = [r for s in dataset for r in rows(np.rint((s.images - levels[0]) / step), s.labels)]
-    assert sorted(found) == rows(pixels, targets)
-
-
-def test_digits_are_stratified():
-    dataset = data.digits().load()
-    shares = np.bincount(load_digits(return_X_y=True)[1]) / 1797
-    for split in dataset:
-        assert np.abs(np.bincount(split.labels) - shares * len(split.labels)).max() <= 1.5
-
-
-def test_digits_are_the_same_each_time():
-    for first, second in zip(data.digits().load(), data.digits().load(), strict=True):
-        np.testing.assert_array_equal(first.images, second.images)
-        np.testing.assert_array_equal(first.labels, second.labels)
-
-
-def test_digits_without_scikit_learn(monkeypatch):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(FileNotFoundError, match=r'pip install "lrdecay\[study\]"'):
-        data.digits()
+def test_digits_are_scikit_learn_s_in_a_stratified_split():
+    pixels, labels = load_digits(return_X_y=True)
+    rest, test = train_test_split(range(1797), test_size=300, stratify=labels, random_state=0)
+    train, validation = train_test_split(rest, test_size=300, stratify=labels[rest], random_state=0)
+    mean, deviation = pixels[train].mean(), pixels[train].std()
+    for split, rows in zip(data.digits().load(), (train, validation, test), strict=True):
+        scaled = (pixels[rows].reshape(-1, 8, 8, 1) - mean) / deviation
+        np.testing.assert_allclose(split.images, scaled, rtol=1e-6, atol=1e-6)
+        np.testing.assert_array_equal(split.labels, labels[rows])
 
 
 @pytest.mark.parametrize("train_size", [1000, 55_000])
