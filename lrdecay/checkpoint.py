@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lrdecay.optimizer_state import LearningRateState, deciders
+from lrdecay.optimizer_state import LearningRateState, deciders, loss_aware_states
 
 VERSION = 1
 
@@ -59,20 +59,21 @@ def from_dict(opt_state: optax.OptState, saved: Mapping[str, Any]) -> optax.OptS
         patience.
 
     Raises:
-      ValueError: saved by a newer version, or by other schedules; the message names the places.
+      ValueError: saved by a newer version, or by other schedules; the message names the places, or
+        the trigger by its number where only that is another.
     """
     version = saved.get("version")
     if not isinstance(version, int) or not 1 <= version <= VERSION:
         raise ValueError(f"version must be an integer in [1, {VERSION}], got {version!r}")
-    state, leaves = saved["state"], _leaves(opt_state)
-    if different := sorted(set(state) ^ set(leaves)):
+    numbers, leaves = saved["state"], _leaves(opt_state)
+    if different := sorted(set(numbers) ^ set(leaves)):
         raise ValueError(
             "saved must come from schedules of the same form; these are not in both: "
             f"{', '.join(different)}"
         )
     news = {}
     for place, leaf in leaves.items():
-        new = jnp.asarray(state[place], leaf.dtype)
+        new = jnp.asarray(numbers[place], leaf.dtype)
         if new.shape != leaf.shape:
             raise ValueError(f"{place} must be of shape {leaf.shape}, got {new.shape}")
         news[place] = new
@@ -80,4 +81,11 @@ def from_dict(opt_state: optax.OptState, saved: Mapping[str, Any]) -> optax.OptS
     def restored(path: tuple[Any, ...], leaf: Any) -> Any:
         return news.get(_place(path), leaf)
 
-    return jax.tree_util.tree_map_with_path(restored, opt_state)
+    state = jax.tree_util.tree_map_with_path(restored, opt_state)
+    pairs = zip(loss_aware_states(opt_state), loss_aware_states(state), strict=True)
+    for number, (asked, found) in enumerate(pairs, start=1):
+        if jnp.any(asked.memory.form != found.memory.form):
+            raise ValueError(
+                f"saved must come from schedules of the same form; trigger {number} is another"
+            )
+    return state

@@ -5,6 +5,7 @@ It satisfies `optax.schedules.StatefulSchedule`, and so can itself be the base o
 
 import dataclasses
 import functools
+import zlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ import optax
 from jax.typing import ArrayLike
 from optax.schedules import StatefulSchedule
 
-from lrdecay.arguments import checked
+from lrdecay.arguments import INT32_MAX, checked
 from lrdecay.decays import Decay
 from lrdecay.packing import Packed, pack, unpack, vector
 from lrdecay.schedules import RateOrSchedule, as_schedule
@@ -113,6 +114,7 @@ class Memory(NamedTuple):
       fires: how often the trigger has fired, less the fires taken back, i32[].
       since: steps since that last changed, or since the start, i32[].
       nonfinite: values that were NaN or infinite so far, i32[].
+      form: a checksum of the form of the trigger's state, i32[]: its numbers have no names.
       cause: why `fires` last changed.
       decision: what the rate of the last step was made of; of step 0 before the first.
       trigger: state of the trigger.
@@ -122,6 +124,7 @@ class Memory(NamedTuple):
     fires: jax.Array
     since: jax.Array
     nonfinite: jax.Array
+    form: jax.Array
     cause: Cause
     decision: Decision
     trigger: Any
@@ -131,7 +134,7 @@ _INT: Any = jax.ShapeDtypeStruct((), jnp.int32)
 _FLOAT: Any = jax.ShapeDtypeStruct((), jnp.float32)
 # What of it is the same for all triggers.
 _COMMON = Memory(
-    *(_INT, _INT, _INT, _INT),
+    *(_INT, _INT, _INT, _INT, _INT),
     cause=Cause(_INT, _INT, (_FLOAT, _FLOAT)),
     decision=Decision(_FLOAT, _FLOAT, _FLOAT, _INT),
     trigger=(),
@@ -177,7 +180,9 @@ class LossAware:
 
     def _blank(self) -> Memory:
         zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), _COMMON)
-        return zeros._replace(trigger=self.when.init())
+        trigger = self.when.init()
+        form = zlib.crc32(str(jax.tree.structure(trigger)).encode()) & INT32_MAX
+        return zeros._replace(form=jnp.int32(form), trigger=trigger)
 
     @functools.cached_property
     def _form(self) -> Memory:

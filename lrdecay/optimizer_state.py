@@ -166,11 +166,17 @@ def explain(opt_state: optax.OptState) -> str:
     return said if isinstance(said, str) else "\n".join(f"{k}: {v}" for k, v in said.items())
 
 
+def loss_aware_states(opt_state: optax.OptState) -> list[LossAwareState]:
+    """The states of all loss-aware schedules in a state, each before that of its base."""
+    nodes = jax.tree.leaves(opt_state, is_leaf=lambda x: isinstance(x, LossAwareState))
+    outer = [node for node in nodes if isinstance(node, LossAwareState)]
+    return [state for o in outer for state in (o, *loss_aware_states(o.base))]
+
+
 def fires(opt_state: optax.OptState) -> jax.Array:
     """How often the triggers in a state have fired, all together, i32[]."""
-    nodes = jax.tree.leaves(opt_state, is_leaf=lambda x: isinstance(x, LossAwareState))
-    states = [node for node in nodes if isinstance(node, LossAwareState)]
-    return sum((s.memory.fires + fires(s.base) for s in states), start=jnp.zeros((), jnp.int32))
+    states = loss_aware_states(opt_state)
+    return sum((s.memory.fires for s in states), start=jnp.zeros((), jnp.int32))
 
 
 def _inboxes(opt_state: optax.OptState) -> tuple[list[tuple[str | None, Any]], Any]:

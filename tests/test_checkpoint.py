@@ -86,6 +86,23 @@ def test_what_is_refused():
         lrdecay.to_dict(optax.sgd(0.1).init(PARAMS))
 
 
+@pytest.mark.parametrize("holder", HOLDERS)
+@pytest.mark.parametrize("nested", [False, True])
+def test_numbers_of_another_trigger_are_refused_though_there_are_as_many(holder, nested):
+    def state(when):
+        schedule = lrdecay.loss_aware(0.1, when=when, how=lrdecay.multiply(0.5))
+        if nested:
+            schedule = lrdecay.loss_aware(
+                schedule, when=lrdecay.plateau(patience=3), how=lrdecay.multiply(0.5)
+            )
+        return HOLDERS[holder](schedule).init(PARAMS)
+
+    divergence, decline = state(lrdecay.divergence()), state(lrdecay.decline())
+    chex.assert_trees_all_equal_shapes_and_dtypes(divergence, decline)
+    with pytest.raises(ValueError, match=f"trigger {1 + nested} is another"):
+        lrdecay.from_dict(decline, lrdecay.to_dict(divergence))
+
+
 def test_numbers_keep_every_bit():
     tx = lrdecay.scale_by_learning_rate(aware())
     state, _ = trained(tx, tx.init(PARAMS), [1 / 3, 0.1])
