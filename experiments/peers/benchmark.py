@@ -127,15 +127,18 @@ def flop(name: str) -> float:
 
 def environment() -> dict[str, str]:
     packages = ("lrdecay", "jax", "jaxlib", "flax", "optax", "torch")
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    cpu = next((line.split(": ")[1] for line in lines if line.startswith("model name")), "")
+    path = Path("/proc/cpuinfo")
+    info = path.read_text() if path.exists() else ""
+    names = (x.split(": ")[1] for x in info.splitlines() if x.startswith("model name"))
+    # The width of its vectors decides what a processor is good for.
+    widest = next((x for x in ("avx512f", "avx2") if x in info.split()), "")
+    cpu = f"{next(names, platform.machine())} {widest}".strip()
     git = ["git", "describe", "--always", "--dirty", "--exclude", "*"]
     commit = subprocess.run(git, cwd=Path(__file__).parent, capture_output=True, text=True)
     return {
         **{package: importlib.metadata.version(package) for package in packages},
         "python": platform.python_version(),
-        "device": f"{cpu or platform.machine()}, {CORES} cores",
+        "device": f"{cpu}, {CORES} cores",
         "commit": commit.stdout.strip() or "unknown",
     }
 
