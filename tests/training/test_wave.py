@@ -11,7 +11,7 @@ from lrdecay.study.plan import plan
 from lrdecay.training.arms import stack
 from lrdecay.training.hosts import fetch
 from lrdecay.training.placement import Placement, choose, make_mesh
-from lrdecay.training.wave import Run, make_wave
+from lrdecay.training.wave import Run, compiled, make_wave
 
 ARMS = """
 [arms.constant]
@@ -126,6 +126,27 @@ def test_the_programs_do_not_depend_on_the_number_of_arms_and_seeds(study):
         for i in range(40)
     ]
     assert operations(many) <= 1.02 * operations([one, many[1]])
+
+
+@pytest.mark.parametrize("lanes", [1, 3])
+def test_on_an_accelerator_all_lanes_have_one_convolution_each_of_xla_s_own(monkeypatch, lanes):
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    programs = {"cuda": [], "tpu": []}
+
+    def noted(function, *arguments, **options):
+        is_called = not programs["tpu"]  # of the three, the one that starts the runs
+        traced = jax.jit(function, **options).trace(*arguments)
+        for platform, texts in programs.items():
+            texts.append(traced.lower(lowering_platforms=(platform,)).as_text())
+        return compiled(function if is_called else lambda *_: (), *arguments)
+
+    monkeypatch.setattr("lrdecay.training.wave.compiled", noted)
+    made(plan(tiny.config("model.name=cnn", arms=ARMS)), Placement(2, 1, lanes))
+    # Two layers. An epoch has them in training, with two gradients for the kernels and one for the
+    # images, and in validation, as a run that stands still has; the end has them in two splits.
+    for texts in programs.values():
+        assert [text.count("stablehlo.convolution") for text in texts] == [0, 5 + 2 + 2, 2 * 2]
+        assert "custom_call" not in "".join(texts)
 
 
 def test_a_run_that_diverges_stands_still_and_leaves_the_others_alone(alone):
