@@ -15,3 +15,16 @@ def compiled_once(tmp_path_factory):
     folder = tmp_path_factory.mktemp("compiled")
     with tiny.compiled_once(folder):
         yield folder
+
+
+@pytest.fixture(scope="module")
+def compiled_quickly():
+    """Large programs are compiled to slower code, in a fraction of the time.
+
+    Not for tests that compare two programs bit for bit, or closely: those are of what users run.
+    """
+    jax.clear_caches()  # so that neither kind of code is used where the other is meant
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+    jax.clear_caches()

@@ -12,6 +12,8 @@ from jax.extend.core import jaxprs_in_params
 from lrdecay.training import convolution
 from lrdecay.training.convolution import conv_general_dilated
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+
 NHWC = ("NHWC", "HWIO", "NHWC")
 
 

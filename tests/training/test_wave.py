@@ -96,6 +96,7 @@ def test_runs_on_several_devices_are_bitwise_those_alone(study, alone):
             assert_same(row(results, i), alone[first + i])
 
 
+@pytest.mark.usefixtures("compiled_quickly")
 @pytest.mark.parametrize(("groups", "sharing", "lanes"), [(2, 1, 4), (1, 4, 1), (2, 2, 2)])
 def test_vectorised_and_shared_runs_are_close_to_those_alone(study, alone, groups, sharing, lanes):
     wave = made(study, Placement(groups, sharing, lanes))
