@@ -66,16 +66,23 @@ def test_higher_is_better_where_the_negative_is_lower(name):
 
 @pytest.mark.parametrize("name", takes("grace"))
 def test_nothing_is_looked_at_in_the_grace(name):
-    trigger = getattr(lrdecay, name)
-    how = lrdecay.multiply(0.5)
-
+    @jax.jit
     def fires(values, grace):
-        schedule = lrdecay.loss_aware(1.0, when=trigger(grace=grace, **SHORT[name]), how=how)
-        return lrdecay.replay(schedule, dict.fromkeys(schedule.when.monitors, values)).fires
+        trigger = getattr(lrdecay, name)(grace=grace, **SHORT[name])
+        schedule = lrdecay.loss_aware(1.0, when=trigger, how=lrdecay.multiply(0.5))
 
-    seen = fires(HISTORY, grace=37)
+        def step(state, x):
+            state = schedule.update(state, **dict.fromkeys(("value", *trigger.monitors), x))
+            return state, lrdecay.fires(state)
+
+        return jax.lax.scan(step, schedule.init(), values)[1]
+
+    # Of one length, which is one program: what comes after the last value cannot matter.
+    whole, later = np.pad(HISTORY, (0, 1)), np.pad(HISTORY[37:], (0, 38))
+    seen = np.asarray(fires(whole, 37))
     assert not np.any(seen[:37])
-    np.testing.assert_array_equal(seen[37:], fires(HISTORY[37:], grace=0))
+    np.testing.assert_array_equal(seen[37:], fires(later, 0)[:-37])
+    assert np.any(seen)
 
 
 @pytest.mark.parametrize("name", takes("cooldown"))
@@ -163,5 +170,5 @@ DELAYS = {
 @pytest.mark.parametrize("name", DELAYS)
 def test_a_sudden_end_of_progress_is_found_by_all_that_look_for_it(name):
     values = progress(1500, noise=5e-4, seeds=40, stops=500)
-    assert np.all(first_fires(name, values[:, :500]) == 500)
+    assert np.all(first_fires(name, values) >= 500)
     assert np.mean(first_fires(name, values, first=500)) < DELAYS[name]
