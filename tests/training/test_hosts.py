@@ -37,6 +37,7 @@ HALVING = (
     "successive_halving={min_epochs=1, reduction_factor=2}",
 )
 DEVICES = {"JAX_NUM_CPU_DEVICES": "2"}
+QUICKLY = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}  # as the fixture compiled_quickly does
 
 
 def start(folder, out, *settings, **environment):
@@ -45,7 +46,10 @@ def start(folder, out, *settings, **environment):
     command = (sys.executable, "-c", call, "run", str(folder / "study.toml"))
     return subprocess.Popen(
         [*command, *settings, "--out", str(folder / out)],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join([*sys.path, str(TESTS)])} | environment,
+        env=os.environ
+        | {"PYTHONPATH": os.pathsep.join([*sys.path, str(TESTS)])}
+        | QUICKLY
+        | environment,
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
