@@ -15,3 +15,10 @@ def compiled_once(tmp_path_factory):
     folder = tmp_path_factory.mktemp("compiled")
     with tiny.compiled_once(folder):
         yield folder
+
+
+@pytest.fixture(scope="module")
+def compiled_quickly():
+    """See `tiny.compiled_quickly`."""
+    with tiny.compiled_quickly():
+        yield

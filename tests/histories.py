@@ -41,11 +41,12 @@ def fired(name, values, mode=None, **numbers):
     return np.flatnonzero(changes(name, values, mode, **numbers) > 0).tolist()
 
 
-@functools.partial(jax.jit, static_argnames=("name", "first"))
+@functools.partial(jax.jit, static_argnames="name")
 def _first_fires(name, histories, first, **numbers):
     def first_fire(values):
-        fires = verdicts(getattr(lrdecay, name)(**numbers), values).change[first:] > 0
-        return jnp.where(jnp.any(fires), jnp.argmax(fires), fires.size)
+        fires = verdicts(getattr(lrdecay, name)(**numbers), values).change > 0
+        counted = fires & (jnp.arange(fires.size) >= first)
+        return jnp.where(jnp.any(counted), jnp.argmax(counted), fires.size) - first
 
     return jax.vmap(first_fire)(histories)
 

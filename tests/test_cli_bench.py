@@ -13,6 +13,8 @@ from lrdecay.cli import bench, main
 from lrdecay.study.plan import plan
 from lrdecay.training import data
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):

@@ -15,6 +15,8 @@ from lrdecay.cli import main
 from lrdecay.study import run as run_module
 from lrdecay.study.history import load
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+
 RESULTS = {
     *("study.json", "history.npz", "metrics.jsonl"),
     *("summary.json", "report.html", "curves.svg"),

@@ -46,16 +46,24 @@ def scan(kind, name):
 
 
 @functools.cache
-def updates(kind, name):
-    """A part's update, compiled once."""
-    return jax.jit(stateful(kind, name).update)
+def step(kind, name):
+    """(state, value) -> the rate and the state after it, by one program for all tests of a part."""
+    schedule = stateful(kind, name)
+    return jax.jit(lambda state, value: advance(schedule, state, value=value))
 
 
-def loop(schedule, values):
-    """The oracle of the scan: one Python step after another, outside of jit."""
-    state, seen = schedule.init(), []
+@functools.cache
+def silent_step(kind, name):
+    """state -> the state after a step without a value, which takes the place of the one before."""
+    schedule = stateful(kind, name)
+    return jax.jit(lambda state: schedule.update(state, value=None), donate_argnums=0)
+
+
+def loop(step, state, values):
+    """The oracle of the scan: one step after another, called from Python."""
+    seen = []
     for value in values:
-        rate, state = advance(schedule, state, value=value)
+        rate, state = step(state, value)
         seen.append(np.asarray(rate))
     return state, np.stack(seen)
 
@@ -67,9 +75,16 @@ def test_satisfies_the_protocol_of_optax(kind, name):
 
 @every_part
 def test_scan_equals_a_python_loop(kind, name):
+    """The first steps outside of jit, the others each by a call of a compiled one."""
     state, seen = scan(kind, name)(NOISY)
-    expected_state, expected = loop(stateful(kind, name), NOISY)
-    np.testing.assert_allclose(seen, expected, rtol=1e-6)
+    schedule = stateful(kind, name)
+
+    def eager_step(state, value):
+        return advance(schedule, state, value=value)
+
+    expected_state, first = loop(eager_step, schedule.init(), NOISY[:10])
+    expected_state, others = loop(step(kind, name), expected_state, NOISY[10:])
+    np.testing.assert_allclose(seen, [*first, *others], rtol=1e-6)
     chex.assert_trees_all_close(state, expected_state, rtol=1e-6)
 
 
@@ -85,39 +100,29 @@ def test_pure(kind, name):
 
 
 @every_hearing_part
-@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16, jnp.float32, jnp.int32])
-def test_state_keeps_its_shapes_and_dtypes(kind, name, dtype):
+def test_state_keeps_its_shapes_and_dtypes(kind, name):
     schedule = stateful(kind, name)
     state = schedule.init()
     for leaf in jax.tree.leaves(state):
         assert leaf.dtype in (jnp.float32, jnp.int32)
-    after = jax.eval_shape(lambda s: schedule.update(s, value=jnp.ones((), dtype)), state)
-    chex.assert_trees_all_equal_shapes_and_dtypes(after, state)
     assert jax.eval_shape(schedule, state).dtype == jnp.float32
+    for dtype in (jnp.float16, jnp.bfloat16, jnp.float32, jnp.int32):
+        after = jax.eval_shape(lambda s, v: schedule.update(s, value=v), state, jnp.ones((), dtype))
+        chex.assert_trees_all_equal_shapes_and_dtypes(after, state)
 
 
 @every_part
 def test_one_compilation(kind, name):
-    schedule = stateful(kind, name)
-    chex.clear_trace_counter()
-
-    @jax.jit
-    @chex.assert_max_traces(n=1)
-    def step(state, value):
-        return schedule.update(state, value=value), schedule(state)
-
-    state = schedule.init()
+    state = stateful(kind, name).init()
     for value in (*NOISY[:5], np.float32(np.nan)):
-        state, _ = step(state, value)
+        _, state = step(kind, name)(state, value)
         state = lrdecay.observe(state, **dict.fromkeys(lrdecay.watched(state), 1.0))
-    assert step._cache_size() == 1
+    assert step(kind, name)._cache_size() == 1
 
 
 @every_hearing_part
 def test_the_first_state_may_be_donated(kind, name):
-    schedule = stateful(kind, name)
-    step = jax.jit(lambda state: schedule.update(state, value=1.0), donate_argnums=0)
-    assert step(schedule.init()).memory.count == 1
+    assert silent_step(kind, name)(stateful(kind, name).init()).memory.count == 1
 
 
 @every_part
@@ -148,19 +153,19 @@ def test_the_rate_of_a_step_does_not_know_its_own_value(kind, name):
 def test_nonfinite_values_are_counted_and_otherwise_as_if_they_had_not_come(kind, name, values):
     if name == "divergence":
         pytest.skip("fires on them: tests/triggers/test_divergence.py")
-    update = updates(kind, name)
+    told, silent = step(kind, name), silent_step(kind, name)
     schedule = stateful(kind, name)
-    state = clean = schedule.init()
-    for value in values:
-        state = update(state, value=value)
-        clean = update(clean, value=value if np.isfinite(value) else None)
-    state, clean = update(state, value=None), update(clean, value=None)
+    state, clean = schedule.init(), schedule.init()
+    for value in np.float32(values):
+        _, state = told(state, value)
+        clean = told(clean, value)[1] if np.isfinite(value) else silent(clean)
+    state, clean = silent(state), silent(clean)
     expected = np.sum(~np.isfinite(values)) if "value" in lrdecay.watched(state) else 0
     known, other = schedule.memory(state), schedule.memory(clean)
     assert known.nonfinite == expected
     # They also have a reason code of their own in the decision record.
-    told = {"nonfinite": other.nonfinite, "decision": other.decision}
-    chex.assert_trees_all_equal(known._replace(**told), other)
+    replaced = {"nonfinite": other.nonfinite, "decision": other.decision}
+    chex.assert_trees_all_equal(known._replace(**replaced), other)
     chex.assert_trees_all_equal((state.inbox, state.base), (clean.inbox, clean.base))
 
 
@@ -174,11 +179,19 @@ def traceable(kind, name, parameter, value):
     return jnp.asarray(value, jnp.int32 if mark.kind is int else jnp.float32)
 
 
-def alone(kind, name, numbers, values):
-    """The oracle of a lane: the rates with these numbers and no others, outside of jit."""
-    if (kind, name) in HEARING and name != "cosine":
-        return loop(stateful(kind, name, **numbers), values)[1]
-    return factory(kind, name)(**{**arguments_of(kind, name), **numbers})(jnp.arange(len(values)))
+def alone(kind, name, lanes, values):
+    """The oracle of the lanes: the rates with each one's numbers, which are Python's."""
+    if (kind, name) not in HEARING or name == "cosine":
+        schedules = [factory(kind, name)(**{**arguments_of(kind, name), **x}) for x in lanes]
+        return [schedule(jnp.arange(len(values))) for schedule in schedules]
+    schedules = [stateful(kind, name, **numbers) for numbers in lanes]
+
+    @jax.jit
+    def steps(states, value):
+        both = [advance(s, x, value=value) for s, x in zip(schedules, states, strict=True)]
+        return jnp.stack([rate for rate, _ in both]), [state for _, state in both]
+
+    return loop(steps, [schedule.init() for schedule in schedules], values)[1].T
 
 
 @every_part
@@ -206,8 +219,8 @@ def test_every_number_may_be_traced_and_vmapped(kind, name):
             for p in swept
         }
         together = jax.jit(jax.vmap(lambda x: rates(stateful(kind, name, **x), values)[1]))(batch)
-        for seen, lane in zip(together, lanes, strict=True):
-            expected = alone(kind, name, lane, values)
+        expectations = alone(kind, name, lanes, values)
+        for seen, expected, lane in zip(together, expectations, lanes, strict=True):
             np.testing.assert_allclose(seen, expected, rtol=2e-6, atol=1e-9, err_msg=str(lane))
 
 
@@ -247,7 +260,7 @@ def test_a_decay_is_neutral_before_the_first_fire(name):
 @pytest.mark.parametrize("name", [name for kind, name in PARTS if kind == "trigger"])
 def test_a_trigger_without_observations_neither_fires_nor_moves(name):
     schedule = stateful("trigger", name)
-    state, _ = scan("trigger", name)(FALLING_THEN_FLAT[:10])
+    state, _ = loop(step("trigger", name), schedule.init(), FALLING_THEN_FLAT[:10])
     state = schedule.update(state, value=None)  # takes the last value in
     after = schedule.update(schedule.update(state, value=None), value=None)
     known, before = schedule.memory(after), schedule.memory(state)

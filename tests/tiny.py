@@ -61,6 +61,21 @@ def compiled_once(folder: Path) -> Iterator[None]:
         compilation_cache.reset_cache()
 
 
+@contextlib.contextmanager
+def compiled_quickly() -> Iterator[None]:
+    """Large programs are compiled to slower code, in a fraction of the time.
+
+    Not for tests that compare two programs bit for bit, or closely: those are of what users run.
+    """
+    jax.clear_caches()  # so that neither kind of code is used where the other is meant
+    jax.config.update("jax_disable_most_optimizations", True)
+    try:
+        yield
+    finally:
+        jax.config.update("jax_disable_most_optimizations", False)
+        jax.clear_caches()
+
+
 def dataset() -> Dataset:
     """Three classes of noisy images of 4x4 pixels that no model tells apart for sure."""
     rng = np.random.default_rng(0)

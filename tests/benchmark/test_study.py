@@ -16,6 +16,8 @@ from lrdecay.study.config import ConfigError
 from lrdecay.study.plan import plan
 from lrdecay.training.placement import Placement
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+
 ARMS = """
 [arms.constant]
 name = "constant"

@@ -12,6 +12,8 @@ import lrdecay
 from lrdecay.arguments import number
 from lrdecay.compat import hf, keras, optax, timm, torch
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+
 CONSTRUCTORS = {
     f"{module.__name__.rpartition('.')[2]}.{name}": function
     for module in (hf, keras, optax, timm, torch)

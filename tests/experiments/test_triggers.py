@@ -1,6 +1,7 @@
 """The benchmark of triggers against theory: records, exact recursions, rules written down."""
 
 import json
+import math
 import sys
 
 import jax
@@ -81,8 +82,8 @@ def test_fires_are_those_of_the_rule_written_down():
     for k, patience in enumerate((40, 150)):
         for i, change in enumerate(np.asarray(histories.change)):
             best, bad, fired = np.inf, 0, []
-            for t, value in enumerate(np.asarray(histories.values[i])):
-                if np.isnan(value):
+            for t, value in enumerate(np.asarray(histories.values[i]).tolist()):
+                if math.isnan(value):
                     continue
                 best, bad = (value, 0) if value < best else (best, bad + 1)
                 if bad >= patience:

@@ -44,7 +44,8 @@ def test_the_place_on_a_wave_is_exact(count, steps, waves):
 @pytest.mark.parametrize("growth", [1.0, 2.0, 3.0])
 def test_every_step_of_many_cycles_is_in_its_place(growth):
     steps = np.arange(20_000)
-    index, left, done = jax.jit(clock.cycle)(jnp.asarray(steps), jnp.int32(10), growth)
+    places = jax.jit(clock.cycle)(jnp.asarray(steps), jnp.int32(10), growth)
+    index, left, done = map(np.asarray, places)
     begin, length, i = 0, 10, 0
     for t in steps:
         if t == begin + length:

@@ -8,6 +8,8 @@ from curves import CURVES, drawn, numbers, settings
 
 import lrdecay
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+
 
 def continuous(arguments):
     return {k: v for k, v in numbers(arguments).items() if jnp.issubdtype(v.dtype, jnp.floating)}

@@ -68,21 +68,26 @@ def values():
     return jnp.asarray(np.random.default_rng(0).normal(size=40), jnp.float32)
 
 
-def test_each_schedule_is_what_it_is_alone(values):
+@pytest.fixture(scope="module")
+def alone(values):
+    """The rates of each schedule by itself."""
+    return jax.jit(lambda: [rates(maker(), values) for maker in MAKERS])()
+
+
+def test_each_schedule_is_what_it_is_alone(values, alone):
     stacked = stack(MAKERS)
     # Two cosines, two plateaus and, as their lists differ in length, two structures of rungs.
     assert len(stacked.makers) == 5
     chosen = jax.jit(lambda index: rates(pick(stacked, index), values))
-    for i, maker in enumerate(MAKERS):
-        alone = jax.jit(lambda m=maker: rates(m(), values))()
-        np.testing.assert_allclose(chosen(i), alone, rtol=1e-6)
+    for i, expected in enumerate(alone):
+        np.testing.assert_allclose(chosen(i), expected, rtol=1e-6)
     assert chosen._cache_size() == 1
 
 
-def test_vectorised_over_schedules_they_are_the_same(values):
+def test_vectorised_over_schedules_they_are_the_same(values, alone):
     stacked = stack(MAKERS)
-    together = jax.vmap(lambda i: rates(pick(stacked, i), values))(jnp.arange(len(MAKERS)))
-    alone = [rates(maker(), values) for maker in MAKERS]
+    chosen = jax.jit(jax.vmap(lambda index: rates(pick(stacked, index), values)))
+    together = chosen(jnp.arange(len(MAKERS)))
     np.testing.assert_allclose(together, np.stack(alone), rtol=1e-6)
 
 

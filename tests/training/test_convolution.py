@@ -12,6 +12,8 @@ from jax.extend.core import jaxprs_in_params
 from lrdecay.training import convolution
 from lrdecay.training.convolution import conv_general_dilated
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+
 NHWC = ("NHWC", "HWIO", "NHWC")
 
 
@@ -66,11 +68,8 @@ def test_equals_lax_in_value_and_both_gradients(window, strides, padding, dilati
             x, k, strides, padding, rhs_dilation=dilation, dimension_numbers=NHWC
         )
 
-    assert_close(
-        jax.jit(lambda x, k: value_and_gradients(ours, x, k))(lhs, rhs),
-        jax.jit(lambda x, k: value_and_gradients(theirs, x, k))(lhs, rhs),
-        rtol=1e-5,
-    )
+    both = jax.jit(lambda x, k: [value_and_gradients(f, x, k) for f in (ours, theirs)])
+    assert_close(*both(lhs, rhs), rtol=1e-5)
 
 
 @pytest.mark.parametrize("features", [1, 16, 17])
@@ -98,11 +97,8 @@ def test_of_one_channel_equals_lax_in_value_and_both_gradients(
             x, k, strides, edges, rhs_dilation=dilation, dimension_numbers=NHWC
         )
 
-    assert_close(
-        jax.jit(lambda x, k: value_and_gradients(ours, x, k))(lhs, rhs),
-        jax.jit(lambda x, k: value_and_gradients(theirs, x, k))(lhs, rhs),
-        rtol=1e-5,
-    )
+    both = jax.jit(lambda x, k: [value_and_gradients(f, x, k) for f in (ours, theirs)])
+    assert_close(*both(lhs, rhs), rtol=1e-5)
 
 
 @pytest.mark.parametrize("channels", [3, 32])

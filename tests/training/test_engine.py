@@ -26,6 +26,8 @@ from lrdecay.training.engine import (
 )
 from lrdecay.training.models import CNN, Model, from_linen
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+
 KEY = jax.random.key(0)
 CLASSES = 3
 

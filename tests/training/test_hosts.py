@@ -37,15 +37,20 @@ HALVING = (
     "successive_halving={min_epochs=1, reduction_factor=2}",
 )
 DEVICES = {"JAX_NUM_CPU_DEVICES": "2"}
+QUICKLY = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}  # as the fixture compiled_quickly does
 
 
 def start(folder, out, *settings, **environment):
     """`lrdecay run` in a process of its own."""
     call = "import sys; from lrdecay.cli import main; sys.exit(main())"
     command = (sys.executable, "-c", call, "run", str(folder / "study.toml"))
+    own = {
+        "PYTHONPATH": os.pathsep.join([*sys.path, str(TESTS)]),
+        "JAX_COMPILATION_CACHE_DIR": str(folder / "compiled"),
+    }
     return subprocess.Popen(
         [*command, *settings, "--out", str(folder / out)],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join([*sys.path, str(TESTS)])} | environment,
+        env=os.environ | own | QUICKLY | environment,
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

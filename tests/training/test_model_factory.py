@@ -16,6 +16,8 @@ from flax import nnx
 from lrdecay.training.model_factory import as_model, check_model, model_factory
 from lrdecay.training.models import Model, cnn, from_linen
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+
 KEY = jax.random.key(0)
 X = jax.random.normal(jax.random.key(1), (4, 8, 8, 1))
 

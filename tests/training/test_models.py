@@ -11,6 +11,8 @@ from flax import nnx
 
 from lrdecay.training.models import cnn, from_linen, from_nnx
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+
 KEY = jax.random.key(0)
 
 

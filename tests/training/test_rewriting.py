@@ -14,6 +14,8 @@ from lrdecay.training import rewriting
 from lrdecay.training.models import from_linen, from_nnx
 from lrdecay.training.rewriting import fast_convolutions, slow_convolutions
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+
 NHWC = ("NHWC", "HWIO", "NHWC")
 
 

@@ -98,7 +98,8 @@ def test_runs_on_several_devices_are_bitwise_those_alone(study, alone):
 
 @pytest.mark.parametrize(("groups", "sharing", "lanes"), [(2, 1, 4), (1, 4, 1), (2, 2, 2)])
 def test_vectorised_and_shared_runs_are_close_to_those_alone(study, alone, groups, sharing, lanes):
-    wave = made(study, Placement(groups, sharing, lanes))
+    with tiny.compiled_quickly():
+        wave = made(study, Placement(groups, sharing, lanes))
     at_once = wave.placement.at_once
     for first in range(0, len(RUNS), at_once):
         results = trained(wave, RUNS[first : first + at_once])
@@ -141,7 +142,8 @@ def test_on_an_accelerator_all_lanes_have_one_convolution_each_of_xla_s_own(monk
         return compiled(function if is_called else lambda *_: (), *arguments)
 
     monkeypatch.setattr("lrdecay.training.wave.compiled", noted)
-    made(plan(tiny.config("model.name=cnn", arms=ARMS)), Placement(2, 1, lanes))
+    with tiny.compiled_quickly():
+        made(plan(tiny.config("model.name=cnn", arms=ARMS)), Placement(2, 1, lanes))
     # Two layers. An epoch has them in training, with two gradients for the kernels and one for the
     # images, and in validation, as a run that stands still has; the end has them in two splits.
     for texts in programs.values():

@@ -46,7 +46,7 @@ def test_equals_the_rule_written_down(values, **arguments):
 def test_fires_where_progress_stops_and_not_before():
     histories = progress(1000, noise=5e-4, seeds=32, stops=500)
     settings = {"horizon": 100, "window": 10, "rtol": 0.005}
-    assert np.all(first_fires("convergence", histories[:, :500], **settings) == 500)
+    assert np.all(first_fires("convergence", histories, **settings) >= 500)
     assert np.all(first_fires("convergence", histories, first=500, **settings) <= 120)
 
 

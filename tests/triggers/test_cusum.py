@@ -41,7 +41,7 @@ def test_equals_its_closed_form(values, **arguments):
 
 def test_fires_where_progress_stops_and_not_before():
     histories = progress(1000, noise=5e-4, seeds=32, stops=500)
-    assert np.all(first_fires("cusum", histories[:, :500], slack=0.05) == 500)
+    assert np.all(first_fires("cusum", histories, slack=0.05) >= 500)
     assert np.all(first_fires("cusum", histories, first=500, slack=0.05) <= 250)
 
 

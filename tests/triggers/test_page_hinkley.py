@@ -43,7 +43,7 @@ def test_equals_the_rule_written_down(values, **arguments):
 def test_fires_where_progress_stops_and_not_before():
     histories = progress(1000, noise=5e-4, seeds=32, stops=500)
     settings = {"slack": 0.25, "threshold": 25.0, "beta": 0.95}
-    assert np.all(first_fires("page_hinkley", histories[:, :500], **settings) == 500)
+    assert np.all(first_fires("page_hinkley", histories, **settings) >= 500)
     assert np.all(first_fires("page_hinkley", histories, first=500, **settings) <= 300)
 
 

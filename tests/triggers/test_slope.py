@@ -44,7 +44,7 @@ def test_equals_the_rule_written_down(values, **arguments):
 
 def test_fires_where_progress_stops_and_not_before():
     histories = progress(1000, noise=5e-4, seeds=32, stops=500)
-    assert np.all(first_fires("slope", histories[:, :500], window=10) == 500)
+    assert np.all(first_fires("slope", histories, window=10) >= 500)
     delay = first_fires("slope", histories, first=500, window=10)
     assert np.all(delay <= 120)  # the last 10 windows of 10
 

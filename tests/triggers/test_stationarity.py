@@ -63,7 +63,7 @@ def test_fires_in_stationarity_and_not_on_the_way():
     # The time constant is 1 / rate = 1000 steps: 1000 steps on the way, or from 8000 on at rest.
     x, _ = descent(1e-3, 12000, runs=16)
     norms = np.linalg.norm(x, axis=2)
-    assert np.all(first_fires("stationarity", norms[:, :2000]) == 2000)
+    assert np.all(first_fires("stationarity", norms) >= 2000)
     assert np.all(first_fires("stationarity", norms[:, 8000:]) < 2000)
 
 

@@ -42,7 +42,7 @@ def test_equals_the_rule_written_down(values, **arguments):
 def test_fires_where_progress_stops_and_not_before():
     histories = progress(1000, noise=2e-3, seeds=32, stops=500)
     settings = {"window": 100, "ratio": 0.5}
-    assert np.all(first_fires("variance", histories[:, :500], **settings) == 500)
+    assert np.all(first_fires("variance", histories, **settings) >= 500)
     assert np.all(first_fires("variance", histories, first=500, **settings) <= 200)
 
 
