@@ -63,9 +63,11 @@ def compiled_once(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def compiled_quickly() -> Iterator[None]:
-    """Large programs are compiled to slower code, in a fraction of the time.
+    """Large programs are compiled in a fraction of the time.
 
-    Not for tests that compare two programs bit for bit, or closely: those are of what users run.
+    Their operations, and the kernels of libraries, stay those that users run; the machine's code in
+    between is not optimised. So not where different programs are to agree bit for bit, as a run
+    alone and with others: that is to be true of what users run.
     """
     jax.clear_caches()  # so that neither kind of code is used where the other is meant
     jax.config.update("jax_disable_most_optimizations", True)
